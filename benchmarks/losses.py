@@ -1,0 +1,169 @@
+"""Time and memory of the distillation losses at KITTI size against straightforward forms of the same formulas.
+
+    python benchmarks/losses.py [--batch 4] [--repeats 7] [--only NAME]
+
+Inputs are those of DLA-34 at 384 x 1280: student and rectified teacher features of 64, 128, 256 and 512 channels at
+strides 4 to 32, ten objects per image. A row is one forward and backward pass (masks: forward) on one thread of the
+CPU: median processor time, and the peak of the memory that PyTorch allocated (buffers of NumPy, which only the
+straightforward forms use, not counted). The results of both forms are compared first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import reference_losses as reference
+
+from mono_distill import losses, ops
+
+STRIDES = (4, 8, 16, 32)
+CHANNELS = (64, 128, 256, 512)
+IMAGE = (384, 1280)
+
+
+class Inputs:
+    """Random features, head outputs and objects of one batch."""
+
+    def __init__(self, batch: int) -> None:
+        torch.manual_seed(0)
+        sizes = [(IMAGE[0] // s, IMAGE[1] // s) for s in STRIDES]
+        self.student = [
+            torch.randn(batch, c, *size, requires_grad=True) for c, size in zip(CHANNELS, sizes, strict=True)
+        ]
+        self.teacher = [torch.randn(batch, c, *size).relu() for c, size in zip(CHANNELS, sizes, strict=True)]
+        outputs = dict(offset_2d=2, size_2d=2, depth=2, offset_3d=2, size_3d=3, heading=24)
+        self.student_head = {k: torch.randn(batch, c, *sizes[0], requires_grad=True) for k, c in outputs.items()}
+        self.teacher_head = {k: torch.randn(batch, c, *sizes[0]) for k, c in outputs.items()}
+        corner = torch.rand(batch, 10, 2) * torch.tensor([1000.0, 250.0])
+        boxes = torch.cat([corner, corner + 20 + torch.rand(batch, 10, 2) * torch.tensor([200.0, 100.0])], 2)
+        centre = ((boxes[..., :2] + boxes[..., 2:]) / 8).long()
+        self.targets = dict(
+            bboxes=boxes,
+            indices=centre[..., 1] * sizes[0][1] + centre[..., 0],
+            mask_2d=torch.ones(batch, 10, dtype=torch.bool),
+            heading_bin=torch.randint(12, (batch, 10)),
+        )
+        self.rows = torch.randn(batch, 245760, dtype=torch.float64, requires_grad=True)
+        self.cotangent = torch.randn(batch, 245760, dtype=torch.float64)
+
+
+def comparisons(x: Inputs) -> Iterator[tuple[str, Callable[[], Tensor], Callable[[], Tensor]]]:
+    """Yield name, straightforward form and ours."""
+    s, t, sh, th, targets = x.student, x.teacher, x.student_head, x.teacher_head, x.targets
+    valid, size, strides = targets['mask_2d'], (IMAGE[0] // 4, IMAGE[1] // 4), STRIDES
+    for label, eps in [('linear, eps 1', 1.0), ('eps 2 sigma / n', 2 / 245760)]:
+        yield (
+            f'soft rank 4 x 245760, {label}',
+            lambda eps=eps: reference.SequentialSoftRank.apply(x.rows, eps, reference.walk).mul(x.cotangent).sum(),
+            lambda eps=eps: ops.soft_rank(x.rows, eps).mul(x.cotangent).sum(),
+        )
+    yield (
+        'Spearman, released (teacher soft-ranked, eps 1)',
+        lambda: reference.spearman_one_sided(s, t, 'teacher'),
+        lambda: losses.spearman_loss(s, t, form='released'),
+    )
+    yield (
+        'Spearman, student soft-ranked, eps 1',
+        lambda: reference.spearman_one_sided(s, t, 'student'),
+        lambda: losses.spearman_loss(s, t, form='soft_rank_student'),
+    )
+    yield (
+        'Spearman, both sides ranked (default)',
+        lambda: reference.spearman_two_sided(s, t, 2.0),
+        lambda: losses.spearman_loss(s, t),
+    )
+    yield 'scene affinity', lambda: reference.affinity(s, t), lambda: losses.scene_affinity_loss(s, t)
+    yield (
+        'foreground L2',
+        lambda: reference.foreground(s, t, targets['bboxes'], strides),
+        lambda: losses.foreground_l2_loss(s, t, targets, strides=strides),
+    )
+    yield (
+        'MonoDLE response',
+        lambda: reference.response(sh, th, targets),
+        lambda: losses.monodle_response_loss(sh, th, targets),
+    )
+    yield (
+        'box masks, 4 levels',
+        lambda: torch.stack([_masks(reference.box_mask, targets['bboxes'], k).sum() for k in strides]),
+        lambda: torch.stack([_masks(ops.box_masks, targets['bboxes'], k).sum() for k in strides]),
+    )
+    yield (
+        'Gaussian squares, stride 4',
+        lambda: reference.gaussian_mask(targets['bboxes'], size, 4).sum(),
+        lambda: ops.gaussian_square_masks(targets['bboxes'], valid, size, stride=4).sum(),
+    )
+
+
+def _masks(function: Callable[..., Tensor], boxes: Tensor, stride: int) -> Tensor:
+    return function(boxes, (IMAGE[0] // stride, IMAGE[1] // stride), stride=stride)
+
+
+def run(function: Callable[[], Tensor]) -> Tensor:
+    """One pass, backward too if there is a gradient."""
+    result = function()
+    if result.requires_grad:
+        result.backward()
+    return result.detach()
+
+
+def measure(function: Callable[[], Tensor], x: Inputs, repeats: int) -> tuple[float, float]:
+    """Median seconds and peak mebibytes of one pass."""
+    leaves = [*x.student, *x.student_head.values(), x.rows]
+    times = []
+    for _ in range(repeats):
+        _forget(leaves)
+        begin = time.process_time()
+        run(function)
+        times.append(time.process_time() - begin)
+    _forget(leaves)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorder:
+        run(function)
+    events = [event for event in recorder.profiler.kineto_results.events() if event.name() == '[memory]']
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return statistics.median(times), max(itertools.accumulate(changes)) / 2**20
+
+
+def _forget(leaves: list[Tensor]) -> None:
+    for leaf in leaves:
+        leaf.grad = None
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--batch', type=int, default=4)
+    parser.add_argument('--repeats', type=int, default=7)
+    parser.add_argument('--only', default='', help='run rows whose name contains this')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    x = Inputs(args.batch)
+    print(
+        '| term | straightforward, ms | ours, ms | time ratio | straightforward, MiB | ours, MiB | results differ by |'
+    )
+    print('|---|---|---|---|---|---|---|')
+    for name, theirs, ours in comparisons(x):
+        if args.only not in name:
+            continue
+        expected, actual = run(theirs).double(), run(ours).double()
+        difference = ((actual - expected).abs() / expected.abs().clamp(min=1e-12)).max().item()
+        (slow, much), (fast, little) = measure(theirs, x, args.repeats), measure(ours, x, args.repeats)
+        print(
+            f'| {name} | {slow * 1e3:.1f} | {fast * 1e3:.1f} | {slow / fast:.1f} | {much:.0f} | {little:.0f} '
+            f'| {difference:.0e} |'
+        )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,7 @@
+"""Adapters."""
+
+from mono_distill.adapters.conv import ConvAdapter
+
+__all__ = [
+    'ConvAdapter',
+]
