@@ -1,0 +1,7 @@
+"""Renaming of official checkpoints to the parameter names of this package."""
+
+from mono_distill.models.converters.dla_keys import rename_dla_keys
+from mono_distill.models.converters.key_report import KeyReport, compare_state
+from mono_distill.models.converters.monodle_keys import convert_monodle_keys
+
+__all__ = ['KeyReport', 'compare_state', 'convert_monodle_keys', 'rename_dla_keys']

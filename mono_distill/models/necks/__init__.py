@@ -1,0 +1,5 @@
+"""Necks."""
+
+from mono_distill.models.necks.dla_up import DLAUpNeck
+
+__all__ = ['DLAUpNeck']
