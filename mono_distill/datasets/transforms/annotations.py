@@ -1,0 +1,61 @@
+"""Annotated objects of a frame, as arrays the other transforms change together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet3d.structures import Box3DMode, CameraInstance3DBoxes
+
+from mono_distill.datasets.kitti.projection import project_cam_to_img
+from mono_distill.registry import TRANSFORMS
+from mono_distill.utils.errors import DataError
+
+# Every per-object key of a sample; transforms that drop objects index all of them.
+OBJECT_KEYS = (
+    'gt_bboxes_3d',
+    'gt_labels_3d',
+    'gt_bboxes',
+    'gt_alpha',
+    'gt_truncated',
+    'gt_occluded',
+    'gt_difficulty',
+    'gt_centers_2d',
+    'gt_depths',
+)
+
+
+@TRANSFORMS.register_module()
+class LoadMonoKittiAnnotations(BaseTransform):
+    """Unpack ``ann_info`` into the per-object arrays of :data:`OBJECT_KEYS`.
+
+    ``gt_bboxes_3d`` becomes ``CameraInstance3DBoxes``. Two keys are derived from it: ``gt_centers_2d`` (N, 2), the
+    projection of the box centre in pixels (divided by z as in the official code; NaN for a centre behind the camera),
+    and ``gt_depths`` (N,), the centre's z in metres.
+
+    Raises:
+        DataError: The frame has no annotations (test split).
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Unpack the annotations."""
+        if 'ann_info' not in results:
+            raise DataError(
+                f'frame {results.get("sample_id", "?")} has no annotations; drop LoadMonoKittiAnnotations from the '
+                'pipeline of a split without labels'
+            )
+        annotations = results['ann_info']
+        boxes = annotations['gt_bboxes_3d']
+        centers = boxes[:, :3].astype(np.float64)
+        centers[:, 1] -= boxes[:, 4] / 2
+        pixels, depths = project_cam_to_img(centers, results['cam2img'])
+        results.update({key: annotations[key] for key in OBJECT_KEYS if key in annotations})
+        results['gt_bboxes_3d'] = CameraInstance3DBoxes(boxes)
+        results['gt_centers_2d'] = pixels.astype(np.float32)
+        results['gt_depths'] = depths.astype(np.float32)
+        results['box_type_3d'], results['box_mode_3d'] = CameraInstance3DBoxes, Box3DMode.CAM
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
