@@ -1,0 +1,10 @@
+# Minutes on two cores. Warm-up and decay are counted in epochs of the repeated data set.
+max_epochs = 40
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=2e-3, weight_decay=1e-5))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=2e-5, begin=1, end=max_epochs, by_epoch=True, convert_to_iter_based=True),
+]
+train_cfg = dict(type='mono_distill.ResumableEpochLoop', max_epochs=max_epochs, val_interval=10)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

@@ -1,0 +1,175 @@
+"""From command-line options to a Runner: what ``tools/train.py`` and ``tools/test.py`` share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from mono_distill.apis.check_config import check_config
+from mono_distill.compat.atomic_files import install_atomic_files
+from mono_distill.compat.checkpoints import install_checkpoint_loader
+from mono_distill.distillers.build import resolve_config
+from mono_distill.distillers.weights import last_checkpoint
+from mono_distill.utils.errors import CheckpointError, ConfigError
+
+
+def load_config(path: str, options: Mapping[str, Any] | None = None, work_dir: str | None = None) -> Config:
+    """Read and check a config.
+
+    Args:
+        path: A file, or ``package::path``.
+        options: Overrides, as ``--cfg-options`` gives them.
+        work_dir: Where to write; by default the config's, else ``work_dirs/<config name>``.
+
+    Raises:
+        ConfigError: The file is missing, or an option of one of our types is unknown.
+    """
+    config = resolve_config(path)
+    config.launcher = 'none'
+    if options:
+        config.merge_from_dict(dict(options))
+    if work_dir is not None:
+        config.work_dir = work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = str(Path('work_dirs') / Path(path).stem)
+    check_config(config)
+    return config
+
+
+def set_launcher(config: Config, launcher: str, local_rank: int | None) -> None:
+    """Prepare the config and the process for a launcher.
+
+    mmengine's own set-up for ``pytorch`` selects a CUDA device unconditionally. Where there is none, the process group
+    is opened here with gloo, and DDP is told not to expect devices; so ``torchrun`` works on a CPU too.
+
+    Args:
+        config: Changed in place.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        local_rank: From the command line, for launchers that pass it there instead of in ``LOCAL_RANK``.
+    """
+    config.launcher = launcher
+    if local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    if launcher != 'pytorch' or torch.cuda.is_available():
+        return
+    if 'RANK' not in os.environ:
+        raise ConfigError('--launcher pytorch is for torchrun, which sets RANK; use tools/dist_train.sh CONFIG NUM')
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    config.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel',
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=config.get('find_unused_parameters', False),
+    )
+
+
+def set_amp(config: Config) -> None:
+    """Switch the optimizer wrapper to automatic mixed precision.
+
+    Raises:
+        ConfigError: There is no GPU, or the config's wrapper is a custom one.
+    """
+    if not torch.cuda.is_available():
+        raise ConfigError('--amp needs a CUDA device: mmengine scales gradients on the GPU only; leave it out on a CPU')
+    kind = config.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f"--amp cannot change the optimizer wrapper '{kind}'; set its amp options in the config")
+    config.optim_wrapper.type = 'AmpOptimWrapper'
+    config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def set_seed(config: Config, seed: int | None, deterministic: bool) -> None:
+    """Set ``randomness``; options that are not given keep the config's values."""
+    randomness = dict(config.get('randomness') or {})
+    if seed is not None:
+        randomness['seed'] = seed
+    if deterministic:
+        randomness['deterministic'] = True
+    config.randomness = randomness
+
+
+def plain_student(config: Config) -> Config:
+    """Return the config with a distiller replaced by its student, so that testing builds and loads no teacher."""
+    model = config.model
+    if 'student' in model and 'losses' in model:
+        config.model = model.student
+        config.custom_hooks = [
+            hook for hook in config.get('custom_hooks', []) if not str(hook['type']).endswith('TeacherCheckHook')
+        ]
+    return config
+
+
+def test_options(config: Config, format_only: str | None, show_dir: str | None, tta: bool) -> None:
+    """Apply what ``tools/test.py`` adds to a config.
+
+    Args:
+        config: Changed in place.
+        format_only: Folder for submission files instead of an evaluation.
+        show_dir: Folder for pictures of the predictions.
+        tta: Whether to use the config's test-time augmentation.
+
+    Raises:
+        ConfigError: The config has no test-time augmentation.
+    """
+    if format_only is not None:
+        config.test_evaluator.update(format_only=True, submission_prefix=format_only)
+    if show_dir is not None:
+        config.setdefault('custom_hooks', []).append(dict(type='mono_distill.PredictionPictureHook', out_dir=show_dir))
+    if tta:
+        if 'tta_model' not in config or 'tta_pipeline' not in config:
+            raise ConfigError('--tta: the config defines no tta_model and tta_pipeline')
+        config.test_dataloader.dataset.pipeline = config.tta_pipeline
+        config.model = dict(**config.tta_model, module=config.model)
+
+
+def resolve_load_from(config: Config) -> None:
+    """Turn a work directory in ``load_from`` into its last checkpoint.
+
+    Raises:
+        CheckpointError: The file or folder does not exist, or the folder holds no checkpoint.
+    """
+    start = config.get('load_from')
+    if not start or '://' in start:
+        return
+    path = Path(start)
+    if not path.exists():
+        raise CheckpointError(
+            f'load_from: {start} does not exist. Train what it is named after first, or set load_from (on the command '
+            'line: --cfg-options load_from=FILE; load_from=None starts from scratch)'
+        )
+    if path.is_dir():
+        config.load_from = str(last_checkpoint(path))
+
+
+def skip_pretrained(config: Config) -> None:
+    """Drop ImageNet weights from a config that continues from a checkpoint, which would replace them anyway.
+
+    mmengine initialises before it loads; without this a run on a machine that cannot reach the weights could be
+    neither resumed nor tested.
+    """
+    begins_anew = not config.get('load_from')
+    if config.get('resume') and begins_anew:
+        begins_anew = find_latest_checkpoint(config.work_dir) is None
+    if begins_anew:
+        return
+    for detector in (config.model, config.model.get('student', {})):
+        if detector.get('backbone', {}).get('pretrained') is not None:
+            detector.backbone.pretrained = None
+
+
+def build_runner(config: Config) -> Runner:
+    """Build mmengine's Runner with safe checkpoint loading and atomic files in place."""
+    resolve_load_from(config)
+    skip_pretrained(config)
+    install_checkpoint_loader()
+    install_atomic_files()
+    if config.get('runner_type') is not None:
+        raise ConfigError('runner_type is not supported: the tools build mmengine.runner.Runner')
+    return Runner.from_cfg(config)

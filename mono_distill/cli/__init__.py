@@ -1,0 +1,1 @@
+"""The ``mono-distill`` command: one module per sub-command."""

@@ -1,0 +1,104 @@
+import pytest
+import torch
+from mmengine.config import Config
+
+from mono_distill.apis import launch
+from mono_distill.utils.errors import ConfigError
+
+
+def write(folder, text="model = dict(type='X')\n"):
+    path = folder / 'some_config.py'
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_work_directory_is_named_after_the_config(tmp_path):
+    assert launch.load_config(write(tmp_path)).work_dir == 'work_dirs/some_config'
+    assert launch.load_config(write(tmp_path), work_dir='elsewhere').work_dir == 'elsewhere'
+    assert launch.load_config(write(tmp_path, "work_dir = 'own'\n")).work_dir == 'own'
+
+
+def test_overrides_are_merged_and_checked(tmp_path):
+    text = "pipeline = [dict(type='mono_distill.MonoRandomFlip', prob=0.5)]\n"
+    assert launch.load_config(write(tmp_path, text), {'pipeline.0.prob': 0.0}).pipeline[0].prob == 0.0
+    with pytest.raises(ConfigError, match=r"pipeline\[0\]: MonoRandomFlip has no option 'pob'"):
+        launch.load_config(write(tmp_path, text), {'pipeline.0.pob': 0.0})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a machine without a GPU')
+def test_mixed_precision_needs_a_gpu():
+    with pytest.raises(ConfigError, match='--amp needs a CUDA device'):
+        launch.set_amp(Config(dict(optim_wrapper=dict(type='OptimWrapper'))))
+
+
+def test_the_pytorch_launcher_is_for_torchrun(monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    if torch.cuda.is_available():
+        pytest.skip('with a GPU mmengine opens the process group')
+    with pytest.raises(ConfigError, match='torchrun'):
+        launch.set_launcher(Config(dict()), 'pytorch', None)
+
+
+def test_a_seed_replaces_the_configs_and_keeps_the_rest():
+    config = Config(dict(randomness=dict(seed=1, diff_rank_seed=True)))
+    launch.set_seed(config, 7, deterministic=True)
+    assert config.randomness == dict(seed=7, diff_rank_seed=True, deterministic=True)
+    launch.set_seed(config, None, deterministic=False)
+    assert config.randomness.seed == 7
+
+
+def test_a_distillation_is_tested_as_its_student():
+    hooks = [dict(type='mono_distill.TeacherCheckHook', metric='m'), dict(type='mono_distill.StrictLoadHook')]
+    model = dict(type='mono_distill.CrossModalDistiller', student=dict(type='S'), losses=dict(a=1))
+    config = launch.plain_student(Config(dict(model=model, custom_hooks=hooks)))
+    assert config.model.type == 'S'
+    assert [hook.type for hook in config.custom_hooks] == ['mono_distill.StrictLoadHook']
+
+
+def test_a_detector_is_tested_as_it_is():
+    config = Config(dict(model=dict(type='S')))
+    assert launch.plain_student(config).model.type == 'S'
+
+
+def test_test_time_augmentation_must_be_defined():
+    with pytest.raises(ConfigError, match='defines no tta_model'):
+        launch.test_options(Config(dict(test_evaluator=dict())), None, None, tta=True)
+
+
+def test_submission_files_replace_the_evaluation():
+    config = Config(dict(test_evaluator=dict(type='M')))
+    launch.test_options(config, 'out', None, tta=False)
+    assert config.test_evaluator == dict(type='M', format_only=True, submission_prefix='out')
+
+
+def test_a_work_directory_to_start_from_means_its_last_checkpoint(tmp_path):
+    torch.save({}, tmp_path / 'epoch_2.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    config = Config(dict(load_from=str(tmp_path)))
+    launch.resolve_load_from(config)
+    assert config.load_from == str(tmp_path / 'epoch_2.pth')
+
+
+def test_a_missing_start_is_named_before_anything_is_built(tmp_path):
+    from mono_distill.utils.errors import CheckpointError
+
+    with pytest.raises(CheckpointError, match=r'load_from.*nowhere.*does not exist'):
+        launch.resolve_load_from(Config(dict(load_from=str(tmp_path / 'nowhere'))))
+
+
+@pytest.mark.parametrize(
+    ('options', 'kept'),
+    [(dict(), True), (dict(load_from='x.pth'), False), (dict(resume=True), True)],
+)
+def test_imagenet_weights_are_only_for_a_fresh_start(tmp_path, options, kept):
+    model = dict(student=dict(backbone=dict(type='mono_distill.DLANet', pretrained='timm')))
+    config = Config(dict(model=model, work_dir=str(tmp_path), **options))
+    launch.skip_pretrained(config)
+    assert (config.model.student.backbone.pretrained == 'timm') == kept
+
+
+def test_a_resumed_run_needs_no_imagenet_weights(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    config = Config(dict(model=dict(backbone=dict(pretrained='timm')), work_dir=str(tmp_path), resume=True))
+    launch.skip_pretrained(config)
+    assert config.model.backbone.pretrained is None
