@@ -12,7 +12,8 @@ _base_ = [
 model = dict(
     _delete_=True,
     type='mono_distill.CrossModalDistiller',
-    student=_base_.model,
+    # Depth is trained on randomly cropped images too, where MonoDLE alone leaves it out: the teacher is imitated there.
+    student=dict(_base_.model, train_cfg=dict(depth_mask='mask_2d')),
     teachers=dict(
         depth=dict(
             config='mono_distill::teachers/monodle_depth_kitti.py',

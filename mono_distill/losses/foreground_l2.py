@@ -35,8 +35,10 @@ def foreground_l2_loss(
     teacher is not zero in every channel (a depth image has empty regions). Entries at which the teacher is NaN count
     as equal. Without foreground the loss is 0. Under distributed training :math:`|M_\ell|` is that of the global batch,
     so that devices with few objects weigh no more. Differences to the official code
-    (``lib/losses/feature_distill_loss.py``, where the function is called an L1 loss): it lets negative box bounds wrap
-    around, and multiplies the result by 10 in the trainer. MonoSTL replaces the divisor :math:`B` by 10.
+    (``lib/losses/feature_distill_loss.py``, where the function is called an L1 loss): it takes the boxes of all
+    label lines (MonoDistill, DontCare included), where ``targets`` of this package hold only the objects that are
+    trained; it lets negative box bounds wrap around; it multiplies the result by 10 in the trainer. MonoSTL replaces
+    the divisor :math:`B` by 10.
 
     Args:
         student: Map ``(B, C, H, W)`` or sequence of maps, fine to coarse.

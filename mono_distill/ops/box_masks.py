@@ -63,7 +63,8 @@ def gaussian_square_masks(boxes: Tensor, valid: Tensor, size: tuple[int, int], *
                  [0, 0, 1, 0]]], dtype=torch.int32)
     """
     x1, y1, x2, y2 = (boxes / stride).unbind(-1)
-    radius = gaussian_radius(y2 - y1, x2 - x1).trunc().clamp(min=0)
+    # float64, as in the heatmap: the radius is truncated, so its last bit matters.
+    radius = gaussian_radius((y2 - y1).double(), (x2 - x1).double()).trunc().clamp(min=0)
     # A radius of -1 makes the square of an invalid slot empty.
     radius = torch.where(valid, radius, -1)
     centre_x, centre_y = ((x1 + x2) / 2).trunc(), ((y1 + y2) / 2).trunc()

@@ -75,3 +75,16 @@ def test_gaussian_radius_is_symmetric_grows_with_the_box_and_vanishes_with_it():
     assert torch.equal(gaussian_radius(small, large), gaussian_radius(large, small))
     assert gaussian_radius(2 * small, 2 * large)[0] > gaussian_radius(small, large)[0]
     assert gaussian_radius(small, large)[1] == 0
+
+
+def test_truncated_radii_are_those_of_mmdet3d():
+    mmdet3d_utils = pytest.importorskip('mmdet3d.models.utils')
+    sizes = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 90
+    radii = gaussian_radius(sizes[:, 0], sizes[:, 1], 0.7)
+    assert radii.int().tolist() == [int(mmdet3d_utils.gaussian_radius((h, w), 0.7)) for h, w in sizes]
+
+
+@pytest.mark.parametrize('size', [0.0, 1e-3])
+def test_the_smallest_boxes_have_radius_zero(size):
+    size = torch.tensor([size], dtype=torch.float64)
+    assert gaussian_radius(size, size).int().item() == 0

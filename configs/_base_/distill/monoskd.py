@@ -14,8 +14,9 @@ distill = dict(
     ),
     adapters=dict(s_adapted=dict(type='mono_distill.ConvAdapter', channels=(64, 128, 256, 512), inputs='s')),
     losses=dict(
-        # The published numbers were trained with this closed form (a Pearson correlation, see docs/losses.md);
-        # form='rank' is Spearman's coefficient as the paper defines it.
+        # The published numbers were trained with this closed form (a Pearson correlation, see docs/losses.md) over the
+        # four images of a GPU; here it runs over the batch of a process. form='rank' is Spearman's coefficient as the
+        # paper defines it.
         spearman=dict(type='mono_distill.SpearmanLoss', form='released', inputs=dict(student='s_adapted', teacher='t')),
         # The released training ran four images a GPU, and its affinity shrinks with that number.
         affinity=dict(

@@ -34,6 +34,9 @@ class CenterNetColorAug(BaseTransform):
     adds ``eigenvectors @ (eigenvalues * N(0, lighting))``. All of it is affine in the pixel, so it is applied as one
     3x4 colour matrix; like the official code, values are not clipped to the range of a picture.
 
+    The constants are CenterNet's, for blue-green-red pictures, which is what is given here. CenterNet's descendants for
+    monocular 3D read pictures as RGB and kept the constants, so that red and blue change places in theirs.
+
     The official monocular repositories (MonoDistill, MonoSTL, MonoSKD) draw from one fixed generator per worker, so all
     workers repeat the same draws; here every sample has its own.
 

@@ -1,8 +1,10 @@
 """How flips and axis-aligned affine maps of the picture change cameras, 2D points, 2D boxes and angles.
 
-Pixel coordinates are continuous: the picture spans ``[0, width] x [0, height]`` and pixel ``i`` has its middle at
-``i + 0.5``. Flipping is therefore ``u -> width - u``. A point of the camera frame is projected by the first two rows of
-``cam2img`` and divided by its own z, as in the official KITTI devkit and the monocular repositories (mmdet3d divides by
+Pixel coordinates are treated as continuous, as in the official code: the picture spans ``[0, width] x [0, height]`` and
+pixel ``i`` has its middle at ``i + 0.5``, so flipping is ``u -> width - u``. KITTI's labels and projections count pixel
+centres as integers, which leaves the labels of a flipped picture one source pixel off.
+
+A point of the camera frame is projected by the first two rows of ``cam2img`` and divided by its own z, as in the official KITTI devkit and the monocular repositories (mmdet3d divides by
 ``z + cam2img[2, 3]``, up to a pixel away for near objects).
 """
 

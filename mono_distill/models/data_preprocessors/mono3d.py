@@ -22,10 +22,10 @@ class Mono3DDataPreprocessor(BaseDataPreprocessor):
     """Stack the samples of a batch and normalise what the network looks at.
 
     Takes ``dict(inputs=dict(img=[(3, H, W) BGR ...], depth_map=[(1, H, W) metres ...]), data_samples=[...])`` and
-    returns ``dict(inputs=dict(imgs=(B, 3, H, W), depth_maps=(B, 1, H, W)), data_samples=[...])``; depth_maps only if
-    the samples have them, in metres as they came. With ``modality='rgb'`` imgs is the normalised RGB picture. With
-    ``modality='depth'`` it is the normalised depth map, repeated in three channels, so that the same network reads
-    LiDAR depth (MonoDistill); metres are multiplied by the sample's ``crop_scale`` first, as the regressed depths are.
+    returns ``dict(inputs=dict(imgs=(B, 3, H, W)), data_samples=[...])``. With ``modality='rgb'`` imgs is the normalised
+    RGB picture. With ``modality='depth'`` it is the normalised depth map, repeated in three channels, so that the same
+    network reads LiDAR depth (MonoDistill); metres are multiplied by the sample's ``crop_scale`` first, as the
+    regressed depths are. Only the input that is looked at goes to the device.
 
     Nothing that comes in is changed, so that several preprocessors can share one batch.
 
@@ -77,30 +77,27 @@ class Mono3DDataPreprocessor(BaseDataPreprocessor):
             DataError: The samples lack the picture or the depth map that ``modality`` asks for.
             ShapeError: The samples differ in size or have the wrong number of channels.
         """
-        cast = self.cast_data(data)
-        inputs, samples = cast['inputs'], cast.get('data_samples')
-        batch: dict[str, Tensor] = {}
-        if inputs.get('depth_map') is not None:
-            batch['depth_maps'] = _stack(inputs['depth_map'], 'depth_map', 1, samples).float()
-        if self.modality == 'rgb':
-            batch['imgs'] = self._normalized_images(inputs, samples)
-        else:
-            batch['imgs'] = self._normalized_depth(batch.get('depth_maps'), samples)
-        return {**cast, 'inputs': batch, 'data_samples': samples}
+        key = 'img' if self.modality == 'rgb' else 'depth_map'
+        wanted = {name: value for name, value in data['inputs'].items() if name == key}
+        cast = self.cast_data({**data, 'inputs': wanted})
+        normalized = self._normalized_images if self.modality == 'rgb' else self._normalized_depth
+        samples = cast.get('data_samples')
+        return {**cast, 'inputs': {'imgs': normalized(cast['inputs'], samples)}, 'data_samples': samples}
 
     def _normalized_images(self, inputs: Mapping[str, Any], samples: Sequence[Any] | None) -> Tensor:
         if inputs.get('img') is None:
-            raise DataError(f'no img among the inputs {sorted(inputs)}{_name(samples)}; add LoadMonoImage')
+            raise DataError(f'no img among the inputs{_name(samples)}; add mono_distill.LoadMonoImage to the pipeline')
         images = _stack(inputs['img'], 'img', 3, samples)
         # flip: BGR to RGB.
         return (images.flip(1).float() - self.mean) / self.std
 
-    def _normalized_depth(self, depth_maps: Tensor | None, samples: Sequence[Any] | None) -> Tensor:
-        if depth_maps is None:
+    def _normalized_depth(self, inputs: Mapping[str, Any], samples: Sequence[Any] | None) -> Tensor:
+        if inputs.get('depth_map') is None:
             raise DataError(
                 f"modality='depth' needs a depth_map{_name(samples)}; add mono_distill.LoadDepthMap to the pipeline "
                 '(and run `mono-distill prepare kitti` if there are no depth maps yet)'
             )
+        depth_maps = _stack(inputs['depth_map'], 'depth_map', 1, samples).float()
         scales = [sample.metainfo.get('crop_scale', 1.0) for sample in samples or ()]
         if any(scale != 1.0 for scale in scales):
             depth_maps = depth_maps * depth_maps.new_tensor(scales).view(-1, 1, 1, 1)

@@ -115,7 +115,17 @@ class MonoDLEHead(BaseMono3DDenseHead):
                 f'MonoDLEHead: the finest map has shape {tuple(feat.shape)}, expected (B, {self.in_channels}, H, W); '
                 'in_channels must be the channels of the first map of the neck.'
             )
-        return {name: getattr(self, name)(feat) for name in self.branches}
+        outs = {name: getattr(self, name)(feat) for name in self.branches if name != 'depth'}
+        return {**outs, 'depth': self._depth_branch(feat)}
+
+    def _depth_branch(self, feat: Tensor) -> Tensor:
+        """Run the depth branch with its last convolution in single precision.
+
+        Depth is about exp(-output): one step of bfloat16 in the output is 1.6 to 3 % of the depth, 1.9 m at 60 m.
+        """
+        hidden = self.depth[:-1](feat)
+        with torch.autocast(feat.device.type, enabled=False):
+            return self.depth[-1](as_float32(hidden).to(self.depth[-1].weight.dtype))
 
     def loss(self, x: Sequence[Tensor], batch_data_samples: Sequence[Any], **kwargs: Any) -> dict[str, Tensor]:
         """Run the branches and compute the losses of a batch of :class:`Det3DDataSample`."""

@@ -10,7 +10,7 @@ DEPTH_EPS = 1e-6
 
 
 def depth_from_logit(logit: Tensor) -> Tensor:
-    """Return the depth in metres that a raw network output stands for, in (0, 1e6).
+    """Return the depth in metres that a raw network output stands for, about 0 to 1e6.
 
     Example:
         >>> depth_from_logit(torch.tensor([0.0, -3.0]))
@@ -37,37 +37,6 @@ def gather_at(feature_map: Tensor, indices: Tensor) -> Tensor:
     """
     channels = feature_map.shape[1]
     return feature_map.flatten(2).gather(2, indices.unsqueeze(1).expand(-1, channels, -1)).transpose(1, 2)
-
-
-def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float = 0.7) -> Tensor:
-    """Radius of the heatmap Gaussian of boxes, as in CornerNet's code (and CenterNet's, MonoDLE's, mmdet3d's).
-
-    The largest shift of two corners that keeps the IoU above ``min_overlap``, for three arrangements of the corners.
-    CornerNet's code divides the quadratic's roots by 2 rather than by 2a and takes the larger root of the first two;
-    mmdet's function of the same name repairs that and gives other heatmaps. This is mmdet3d's function for many boxes
-    at once.
-
-    Args:
-        height: Box heights in pixels of the map, any shape.
-        width: Box widths, same shape.
-        min_overlap: IoU to keep.
-
-    Returns:
-        Radii in pixels, same shape; truncate before use.
-
-    Example:
-        >>> gaussian_radius(torch.tensor([10.0]), torch.tensor([20.0]))
-        tensor([3.6779])
-    """
-    total, area = height + width, height * width
-
-    def larger_root(a: float, b: Tensor, c: Tensor) -> Tensor:
-        return (b + torch.sqrt(b * b - 4 * a * c)) / 2
-
-    diagonal = larger_root(1, total, area * (1 - min_overlap) / (1 + min_overlap))
-    inside = larger_root(4, 2 * total, area * (1 - min_overlap))
-    outside = larger_root(4 * min_overlap, -2 * min_overlap * total, area * (min_overlap - 1))
-    return torch.minimum(torch.minimum(diagonal, inside), outside)
 
 
 def render_gaussians(

@@ -10,8 +10,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from mono_distill.models.task_modules.center_geometry import gaussian_radius, render_gaussians
+from mono_distill.models.task_modules.center_geometry import render_gaussians
 from mono_distill.models.task_modules.heading_bin_coder import HeadingBinCoder
+from mono_distill.ops.box_masks import gaussian_radius
 from mono_distill.registry import TASK_UTILS
 from mono_distill.utils.errors import DataError
 
@@ -74,10 +75,12 @@ class CenterNetTargetEncoder(nn.Module):
         height, width = int(feat_shape[-2]), int(feat_shape[-1])
         objects = self._pad(batch_gt_instances_3d)
         centers_3d = objects['centers_2d'] / self.stride
-        peaks = torch.floor(centers_3d).long()
+        # Compared as floats: a centre behind the camera is NaN, for which every comparison is false.
+        u, v = centers_3d.unbind(-1)
+        inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        peaks = torch.floor(torch.where(inside.unsqueeze(-1), centers_3d, 0.0)).long()
         x, y = peaks.unbind(-1)
         labels = objects['labels']
-        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         valid = inside & (labels >= 0) & (labels < self.num_classes)
 
         top_left, bottom_right = (objects['bboxes'] / self.stride).split(2, dim=-1)
@@ -119,7 +122,8 @@ class CenterNetTargetEncoder(nn.Module):
             depths=[instances.depths for instances in batch],
             alpha=[instances.alpha for instances in batch],
             # Camera boxes are stored as x, y, z, l, h, w, yaw.
-            size_3d=[instances.bboxes_3d.tensor[:, [4, 5, 3]] for instances in batch],
+            # roll gives h, w, l; indexing with a list would upload the list for every image.
+            size_3d=[instances.bboxes_3d.tensor[:, 3:6].roll(-1, 1) for instances in batch],
         )
         padded = {name: _pad_slots(values, 0.0).float() for name, values in fields.items()}
         padded['labels'] = _pad_slots([instances.labels_3d for instances in batch], -1)
@@ -140,4 +144,8 @@ def _zero_unless(valid: Tensor, value: Tensor) -> Tensor:
 
 
 def _meta_column(metas: Sequence[Mapping[str, Any]], key: str, default: Any, *, like: Tensor) -> Tensor:
-    return like.new_tensor([meta.get(key, default) for meta in metas]).unsqueeze(1)
+    column = torch.tensor([meta.get(key, default) for meta in metas], dtype=like.dtype)
+    if like.is_cuda:
+        # From pinned memory the copy does not wait for the forward pass that is still queued.
+        column = column.pin_memory()
+    return column.to(like.device, non_blocking=True).unsqueeze(1)

@@ -177,4 +177,6 @@ def _meta(meta: Mapping[str, Any], key: str) -> Any:
 
 def _transform(matrix: Tensor, points: Tensor) -> Tensor:
     """Apply affine maps (B, 3, 3) to points (B, K, 2)."""
-    return points @ matrix[:, :2, :2].transpose(1, 2) + matrix[:, None, :2, 2]
+    # Written out: autocast (and TF32) would run a matrix product in reduced precision, which is pixels here.
+    x, y = points[..., :1], points[..., 1:]
+    return x * matrix[:, None, :2, 0] + y * matrix[:, None, :2, 1] + matrix[:, None, :2, 2]

@@ -71,3 +71,13 @@ def test_the_input_picture_is_not_changed_in_place(picture):
 def test_impossible_settings_are_refused(kwargs):
     with pytest.raises(ConfigError, match=f'{next(iter(kwargs))}={next(iter(kwargs.values()))}'):
         CenterNetColorAug(**kwargs)
+
+
+@pytest.mark.parametrize(('channel', 'luminance'), [(0, 0.114), (1, 0.587), (2, 0.299)])
+def test_a_picture_without_saturation_has_the_luminance_of_its_blue_green_and_red(monkeypatch, channel, luminance):
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[..., channel] = 200
+    # Brightness and contrast 1, saturation 0, in whatever order they come.
+    monkeypatch.setattr(np.random, 'uniform', lambda *args, **kwargs: np.array([1.0, 1.0, 0.0]))
+    grey = CenterNetColorAug(1.0, 0.0)(dict(img=image))['img']
+    np.testing.assert_allclose(grey, 200 * luminance, atol=1e-3)

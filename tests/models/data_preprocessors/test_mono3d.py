@@ -39,11 +39,14 @@ def test_pictures_become_normalised_rgb(dtype):
     torch.testing.assert_close(images[1], expected)
 
 
-def test_depth_maps_stay_in_metres_beside_the_picture():
-    batch = _batch(crop_scale=1.3)
-    torch.testing.assert_close(
-        Mono3DDataPreprocessor()(batch)['inputs']['depth_maps'], torch.stack(batch['inputs']['depth_map'])
-    )
+@pytest.mark.parametrize(('modality', 'other'), [('rgb', 'depth_map'), ('depth', 'img')])
+def test_the_input_that_is_not_looked_at_is_not_moved(modality, other):
+    batch = _batch()
+    moved = []
+    for value in batch['inputs'][other]:
+        value.to = lambda *args, **kwargs: moved.append(1)
+    assert set(Mono3DDataPreprocessor(modality)(batch)['inputs']) == {'imgs'}
+    assert moved == []
 
 
 def test_depth_input_is_scaled_with_the_crop_and_repeated_in_three_channels():
@@ -53,7 +56,6 @@ def test_depth_input_is_scaled_with_the_crop_and_repeated_in_three_channels():
     for channel in range(3):
         torch.testing.assert_close(inputs['imgs'][0, channel], batch['inputs']['depth_map'][0][0] * 1.3 / 20480)
         torch.testing.assert_close(inputs['imgs'][1, channel], batch['inputs']['depth_map'][1][0] / 20480)
-    torch.testing.assert_close(inputs['depth_maps'][0], batch['inputs']['depth_map'][0])
 
 
 @pytest.mark.parametrize('modality', ['rgb', 'depth'])
@@ -115,7 +117,7 @@ def test_a_missing_depth_map_names_samples_and_the_transform_that_loads_it():
 def test_a_missing_picture_is_refused():
     batch = _batch()
     del batch['inputs']['img']
-    with pytest.raises(DataError, match=r"no img among the inputs \['depth_map'\].*add LoadMonoImage"):
+    with pytest.raises(DataError, match=r'no img among the inputs \(samples 000001, 000002\); add mono_dist'):
         Mono3DDataPreprocessor()(batch)
 
 
@@ -143,5 +145,4 @@ def test_it_adds_nothing_to_checkpoints():
 def test_batches_are_moved_to_the_device():
     out = Mono3DDataPreprocessor('depth').to('cuda')(_batch(crop_scale=1.2))
     assert out['inputs']['imgs'].is_cuda
-    assert out['inputs']['depth_maps'].is_cuda
     assert out['data_samples'][0].gt_instances_3d.depths.is_cuda

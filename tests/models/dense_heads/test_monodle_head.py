@@ -117,7 +117,7 @@ def test_losses_under_autocast_are_computed_in_float32(head):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         outs = head((torch.randn(2, 8, 24, 40),))
         losses = head.loss_by_feat(outs, [instances(3), instances(2, 1)], [{}, {}])
-    assert outs['depth'].dtype == torch.bfloat16
+    assert outs['size_3d'].dtype == torch.bfloat16
     assert {value.dtype for value in losses.values()} == {torch.float32}
 
 
@@ -161,3 +161,12 @@ def test_two_ranks_train_like_one_process_on_the_whole_batch(tmp_path):
     first, second = (torch.load(tmp_path / f'gradients{rank}.pt') for rank in range(2))
     for name, gradient in expected.items():
         torch.testing.assert_close((first[name] + second[name]) / 2, gradient, rtol=1e-4, atol=1e-7, msg=name)
+
+
+def test_depth_leaves_the_head_in_single_precision_under_autocast():
+    head = MonoDLEHead(in_channels=8, feat_channels=8)
+    feat = torch.randn(1, 8, 4, 6)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        outs = head((feat,))
+    assert outs['depth'].dtype == torch.float32
+    assert outs['heatmap'].dtype == torch.bfloat16

@@ -1,23 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from mmdet3d.models.utils import draw_heatmap_gaussian
-from mmdet3d.models.utils import gaussian_radius as mmdet3d_gaussian_radius
 
 from mono_distill.models.task_modules.center_geometry import (
     depth_from_logit,
     gather_at,
-    gaussian_radius,
     render_gaussians,
 )
-
-
-def test_truncated_radii_are_those_of_mmdet3d():
-    sizes = torch.rand(2000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 90
-    radii = gaussian_radius(sizes[:, 0], sizes[:, 1], 0.7)
-    assert radii.int().tolist() == [int(mmdet3d_gaussian_radius((h, w), 0.7)) for h, w in sizes]
 
 
 def test_gaussians_are_those_of_mmdet3d_drawn_one_by_one():
@@ -53,9 +44,3 @@ def test_gather_reads_rows_then_columns():
     assert values.shape == (2, 2, 3)
     assert torch.equal(values[0, 1], feature_map[0, :, 1, 2])
     assert torch.equal(values[1, 0], feature_map[1, :, 3, 4])
-
-
-@pytest.mark.parametrize('size', [0.0, 1e-3])
-def test_the_smallest_boxes_have_radius_zero(size):
-    size = torch.tensor([size], dtype=torch.float64)
-    assert gaussian_radius(size, size).int().item() == 0

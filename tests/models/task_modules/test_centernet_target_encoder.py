@@ -178,3 +178,9 @@ def test_missing_annotations_are_named():
     del instances.alpha
     with pytest.raises(DataError, match=r"lacks \['alpha'\].*PackMono3DInputs"):
         CenterNetTargetEncoder()([instances], [{}], (24, 80))
+
+
+def test_a_centre_behind_the_camera_is_left_out():
+    targets = CenterNetTargetEncoder()([objects([[float('nan'), float('nan')], [100.0, 50.0]])], [{}], (24, 80))
+    assert targets['mask_2d'].tolist() == [[False, True]]
+    assert all(value.isfinite().all() for value in targets.values())

@@ -150,6 +150,24 @@ def test_half_precision_outputs_are_decoded_in_float32(scene):
     assert result.bboxes_3d.tensor[0, 2].item() == pytest.approx(22.2, rel=0.01)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_does_not_reach_the_geometry(scene, dtype):
+    *_, metas, outs = scene
+    exact = MonoCenterCoder().decode(outs, metas)[0]
+    with torch.autocast('cpu', dtype=dtype):
+        result = MonoCenterCoder().decode(outs, metas)[0]
+    assert torch.equal(result.bboxes_3d.tensor, exact.bboxes_3d.tensor)
+    assert torch.equal(result.bboxes_2d, exact.bboxes_2d)
+
+
+def test_a_certain_peak_has_the_largest_heat_that_the_clamp_allows(scene):
+    *_, metas, outs = scene
+    outs = {**outs, 'heatmap': torch.where(outs['heatmap'] > 0, 30.0, -30.0), 'depth': outs['depth'].clone()}
+    outs['depth'][:, 1] = 0.0
+    scores = [result.scores_3d.item() for result in MonoCenterCoder().decode(outs, metas)]
+    assert scores == pytest.approx([1 - 1e-4] * 2, abs=1e-6)
+
+
 def test_wrong_options_and_missing_metas_are_named(scene):
     *_, metas, outs = scene
     with pytest.raises(ConfigError, match="did you mean 'exact'"):
