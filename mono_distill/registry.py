@@ -47,7 +47,13 @@ class LazyRegistry(Registry):
         scope, _, name = key.rpartition('.')
         while scope in ('', SCOPE) and self._pending and name not in self._module_dict:
             # Popped before the import: members of the module may look up other names of this registry.
-            importlib.import_module(self._pending.pop(0))
+            location = self._pending.pop(0)
+            try:
+                importlib.import_module(location)
+            except BaseException:
+                # Asked again, it fails again, instead of claiming that the name does not exist.
+                self._pending.insert(0, location)
+                raise
         return super().get(key)
 
 

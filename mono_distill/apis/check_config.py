@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import Registry
 
 from mono_distill.distillers.build import check_options
 from mono_distill.registry import (
@@ -28,7 +27,7 @@ _REGISTRIES = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, LOOPS, DATA_SAMPLER
 _GRAPH_OPTIONS = ('inputs', 'weight', 'schedule')
 _GRAPH_GROUPS = ('adapters', 'targets', 'losses')
 # Options that mmengine's Runner reads before it builds the part.
-_RUNNER_OPTIONS = ('priority', 'by_epoch')
+_RUNNER_OPTIONS = ('priority',)
 
 
 def check_config(config: Config | Mapping[str, Any]) -> int:
@@ -61,25 +60,20 @@ def check_config(config: Config | Mapping[str, Any]) -> int:
 def _own_options(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     group = where.split('.')[-2] if '.' in where else ''
     extra: tuple[str, ...] = _GRAPH_OPTIONS if group in _GRAPH_GROUPS else ()
-    if where.startswith(('custom_hooks', 'default_hooks', 'train_cfg', 'val_cfg', 'test_cfg')):
+    if where.startswith(('custom_hooks', 'default_hooks')):
         extra = _RUNNER_OPTIONS
-    # Loops and samplers get what the Runner adds; init_cfg is taken by every BaseModule through its base class.
     return {key: value for key, value in options.items() if key not in extra}
 
 
 def _find(name: str, where: str) -> type:
     known: list[str] = []
     for registry in _REGISTRIES:
-        found = registry.get(name) if _defines(registry, name) else None
-        if found is not None:
+        found = registry.get(name)
+        # The parents of our registries may know the name too; ours is meant.
+        if name in registry.module_dict:
             return found
         known += list(registry.module_dict)
     raise ConfigError(f"{where}: no type '{SCOPE}.{name}'; {did_you_mean(name, known)}")
-
-
-def _defines(registry: Registry, name: str) -> bool:
-    registry.get(name)
-    return name in registry.module_dict
 
 
 def _typed(node: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

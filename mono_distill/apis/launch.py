@@ -14,7 +14,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mono_distill.apis.check_config import check_config
 from mono_distill.compat.atomic_files import install_atomic_files
 from mono_distill.compat.checkpoints import install_checkpoint_loader
-from mono_distill.distillers.build import resolve_config
+from mono_distill.distillers.build import is_distiller, resolve_config
 from mono_distill.distillers.weights import last_checkpoint
 from mono_distill.utils.errors import CheckpointError, ConfigError
 
@@ -97,36 +97,45 @@ def set_seed(config: Config, seed: int | None, deterministic: bool) -> None:
 
 def plain_student(config: Config) -> Config:
     """Return the config with a distiller replaced by its student, so that testing builds and loads no teacher."""
-    model = config.model
-    if 'student' in model and 'losses' in model:
-        config.model = model.student
+    if is_distiller(config.model):
+        config.model = config.model.student
         config.custom_hooks = [
             hook for hook in config.get('custom_hooks', []) if not str(hook['type']).endswith('TeacherCheckHook')
         ]
     return config
 
 
-def test_options(config: Config, format_only: str | None, show_dir: str | None, tta: bool) -> None:
+def set_test_options(config: Config, format_only: str | None, show_dir: str | None) -> None:
     """Apply what ``tools/test.py`` adds to a config.
 
     Args:
         config: Changed in place.
         format_only: Folder for submission files instead of an evaluation.
         show_dir: Folder for pictures of the predictions.
-        tta: Whether to use the config's test-time augmentation.
 
     Raises:
-        ConfigError: The config has no test-time augmentation.
+        ConfigError: Submission files are wanted of a config with several metrics.
     """
     if format_only is not None:
+        if not isinstance(config.test_evaluator, dict):
+            raise ConfigError('--format-only needs one test_evaluator that writes submission files, not a list')
         config.test_evaluator.update(format_only=True, submission_prefix=format_only)
     if show_dir is not None:
         config.setdefault('custom_hooks', []).append(dict(type='mono_distill.PredictionPictureHook', out_dir=show_dir))
-    if tta:
-        if 'tta_model' not in config or 'tta_pipeline' not in config:
-            raise ConfigError('--tta: the config defines no tta_model and tta_pipeline')
-        config.test_dataloader.dataset.pipeline = config.tta_pipeline
-        config.model = dict(**config.tta_model, module=config.model)
+
+
+def set_resume(config: Config, checkpoint: str) -> None:
+    """Continue a run.
+
+    Args:
+        config: Changed in place.
+        checkpoint: A file, or ``'auto'`` for the last one in the work directory; without one there the run begins as
+            if nothing had been said, with the config's ``load_from``.
+    """
+    if checkpoint == 'auto':
+        checkpoint = find_latest_checkpoint(config.work_dir)
+    if checkpoint is not None:
+        config.resume, config.load_from = True, checkpoint
 
 
 def resolve_load_from(config: Config) -> None:
@@ -154,10 +163,7 @@ def skip_pretrained(config: Config) -> None:
     mmengine initialises before it loads; without this a run on a machine that cannot reach the weights could be
     neither resumed nor tested.
     """
-    begins_anew = not config.get('load_from')
-    if config.get('resume') and begins_anew:
-        begins_anew = find_latest_checkpoint(config.work_dir) is None
-    if begins_anew:
+    if not config.get('load_from') and not (config.get('resume') and find_latest_checkpoint(config.work_dir)):
         return
     for detector in (config.model, config.model.get('student', {})):
         if detector.get('backbone', {}).get('pretrained') is not None:

@@ -15,7 +15,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='where to write logs and results')
     parser.add_argument('--format-only', metavar='DIR', help='write KITTI submission files to DIR, do not evaluate')
     parser.add_argument('--show-dir', metavar='DIR', help='write pictures of the predictions to DIR (needs no display)')
-    parser.add_argument('--tta', action='store_true', help='test-time augmentation, if the config has it')
     parser.add_argument('--dry-run', action='store_true', help='read and check the config, build the model, then stop')
     add_cfg_options(parser)
     add_launcher(parser)
@@ -30,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return dry_run(config, args.config)
     config.load_from = args.checkpoint
-    launch.test_options(config, args.format_only, args.show_dir, args.tta)
+    launch.set_test_options(config, args.format_only, args.show_dir)
     launch.build_runner(config).test()
     return 0

@@ -41,8 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if args.auto_scale_lr:
         config.setdefault('auto_scale_lr', {})['enable'] = True
     if args.resume is not None:
-        config.resume = True
-        config.load_from = None if args.resume == 'auto' else args.resume
+        launch.set_resume(config, args.resume)
     if args.dry_run:
         return dry_run(config, args.config)
     launch.build_runner(config).train()

@@ -1,6 +1,7 @@
 """Datasets and pipeline transforms."""
 
 from mono_distill.datasets.kitti_mono import KittiMonoDataset
+from mono_distill.datasets.repeat import RepeatDataset
 from mono_distill.datasets.reproducible import ReproducibleSamples
 from mono_distill.datasets.transforms import (
     CenterNetColorAug,
@@ -23,5 +24,6 @@ __all__ = [
     'MonoRandomCropAffine',
     'MonoRandomFlip',
     'PackMono3DInputs',
+    'RepeatDataset',
     'ReproducibleSamples',
 ]

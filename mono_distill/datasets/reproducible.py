@@ -105,11 +105,15 @@ class ReproducibleSamples:
 
     def __getitem__(self, index: int) -> Any:
         """Return sample ``index``, drawn with the generators of (seed, epoch, index)."""
+        return self.draw(index)
+
+    def draw(self, index: int, repetition: int = 0) -> Any:
+        """Return sample ``index`` as its ``repetition``-th draw in this epoch; draw 0 is ``self[index]``."""
         position = index if index >= 0 else len(cast(Sized, self)) + index
         seed, epoch, epoch_is_set, draws = self._reproducible.values.tolist()
         if not epoch_is_set:
             self._warn_about_repetition(draws)
-        with seeded_generators(seed, epoch, position):
+        with seeded_generators(seed, epoch, position, *([repetition] if repetition else [])):
             return super().__getitem__(index)  # type: ignore[misc]
 
     def _warn_about_repetition(self, draws: int) -> None:

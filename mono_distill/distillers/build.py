@@ -94,6 +94,11 @@ def resolve_config(path: str) -> Config:
     raise ConfigError(f"config '{path}' does not exist; looked in: {places}")
 
 
+def is_distiller(model: Mapping[str, Any]) -> bool:
+    """Whether a model dictionary is a distiller's: what there is to test of it is its student."""
+    return str(model.get('type', '')).endswith('CrossModalDistiller')
+
+
 def config_roots(package: str) -> list[Path]:
     """Return where an OpenMMLab package keeps its configs: its ``.mim`` folder, or beside a source checkout."""
     spec = find_spec(package)

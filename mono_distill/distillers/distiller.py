@@ -77,6 +77,7 @@ class CrossModalDistiller(BaseModel):
         self.taps = TapSet('student', model, {name: spec for name, spec in specs.items() if spec.owner == 'student'})
         self.graph = DistillGraph(specs, losses, adapters, targets)
         self._progress_known = not self.graph.has_schedules
+        self.data_preprocessor.teachers_run = not self.graph.finished
         install_key_mapping(self)
 
     def set_progress(self, epoch: float, iteration: int) -> None:
@@ -113,6 +114,7 @@ class CrossModalDistiller(BaseModel):
                 "add dict(type='mono_distill.DistillScheduleHook') to custom_hooks"
             )
         if self.graph.finished:
+            self.graph.guard.flush()
             losses: dict[str, Any] = self.student(inputs, data_samples, mode='loss')
             return {**losses, 'loss_kd_idle': self.graph.idle()}
         if teacher_inputs is None:

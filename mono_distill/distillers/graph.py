@@ -81,6 +81,7 @@ class DistillGraph(nn.Module):
             self.add_module(kind, built)
         self.order = _sort(nodes, sources)
         _check_used(nodes, list(taps))
+        self.finished = not self.schedules and not any(self.weights.values())
         for name in self.weights:
             # Buffers, not floats: a schedule changes them without recompiling the step or waiting for the GPU. They
             # follow from the progress of the training, so they are not saved.
@@ -96,7 +97,11 @@ class DistillGraph(nn.Module):
                 self.schedules[name] = _read_schedule(schedule, where)
         if not inputs:
             raise ConfigError(f"{where}: no 'inputs'; name the taps or nodes it reads, e.g. inputs=dict(student='s')")
+        if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
+            raise ConfigError(f"{where}: '{name}' cannot name a node; use letters, digits and _, and no method's name")
         module = build_part(MODELS, options, where)
+        if kind == 'targets' and any(parameter.requires_grad for parameter in module.parameters()):
+            raise ConfigError(f'{where}: a target has no trainable parameters; a trainable part belongs to adapters')
         named: dict[str | int, str]
         if isinstance(inputs, str):
             named = {0: inputs}

@@ -13,8 +13,9 @@ from mono_distill.utils.errors import NonFiniteError
 class NonFiniteGuard:
     """Checks losses without making the GPU wait.
 
-    On the CPU a bad value raises at once. On another device the verdict is copied to the host in the background and
-    read at the next step, so training stops one step late, but no step waits for it.
+    On the CPU a bad value raises at once. On a GPU the verdict is copied to the host in the background and read at the
+    next step or before a checkpoint is written (:meth:`flush`), so training stops one step late, but no step waits for
+    it and no bad weights are saved.
     """
 
     def __init__(self) -> None:
@@ -25,12 +26,13 @@ class NonFiniteGuard:
 
         Args:
             values: Loss name to 0-dim tensor.
-            describe: Called only when needed for the message: shapes of the inputs and ids of the samples.
+            describe: Gives the shapes of the inputs and the ids of the samples, for the message; on the CPU it is
+                called only when needed.
 
         Raises:
             NonFiniteError: A value is NaN or infinite.
         """
-        self._report_pending()
+        self.flush()
         if not values:
             return
         finite = torch.isfinite(torch.stack([value.detach() for value in values.values()]))
@@ -45,7 +47,12 @@ class NonFiniteGuard:
         event.record()
         self._pending = (host, event, names, describe())
 
-    def _report_pending(self) -> None:
+    def flush(self) -> None:
+        """Report the last step, if its verdict is still outstanding.
+
+        Raises:
+            NonFiniteError: A value of that step was NaN or infinite.
+        """
         if self._pending is None:
             return
         host, event, names, description = self._pending

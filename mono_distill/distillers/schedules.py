@@ -41,6 +41,8 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise ConfigError(f"schedule kind must be one of {', '.join(_KINDS)}, not '{self.kind}'")
+        if not all(isinstance(value, (int, float)) for value in (self.begin, self.until, self.start, self.end)):
+            raise ConfigError(f'schedule: begin, until, start and end must be numbers, got {self}')
         if self.until < self.begin:
             raise ConfigError(f'schedule ends at {self.until}, before it begins at {self.begin}')
 

@@ -173,8 +173,13 @@ class TapSet:
         where = f"tap '{name}' ({spec.owner}:{spec.path})"
         if not calls:
             raise ConfigError(
-                f'{where}: the module did not run in this forward pass; tap one that runs, or change how the '
-                f"teacher is run (teachers.{spec.owner}.forward='tensor' or 'loss')"
+                f'{where}: the module did not run in this forward pass, or was replaced (SyncBN replaces BN layers); '
+                'tap another'
+                + (
+                    ''
+                    if spec.owner == 'student'
+                    else f", or change how the teacher is run (teachers.{spec.owner}.forward='tensor' or 'loss')"
+                )
             )
         if spec.call == 'all':
             return list(calls)
@@ -194,7 +199,7 @@ def _no_such_module(name: str, spec: TapSpec, known: list[str]) -> str:
     top = ', '.join(sorted({path.split('.')[0] for path in known if path}))
     return (
         f"tap '{name}': {spec.owner} has no module '{spec.path}'; {hint} Top-level names: {top}. "
-        '`mono-distill taps CONFIG` lists them all.'
+        '`mono-distill taps CONFIG --depth 9` lists them all.'
     )
 
 

@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 from mmengine.model.base_model.data_preprocessor import BaseDataPreprocessor
 from torch import Tensor
 
-from mono_distill.distillers.build import build_part, resolve_config
+from mono_distill.distillers.build import build_part, is_distiller, resolve_config
 from mono_distill.distillers.forward_fns import run_detector
 from mono_distill.distillers.stopwatch import Stopwatch
 from mono_distill.distillers.taps import TapSet, TapSpec
@@ -73,7 +73,7 @@ class TeacherSpec:
             return dict(self.detector)
         config = resolve_config(str(self.config))
         model = dict(config.model)
-        if 'student' in model and 'losses' in model:
+        if is_distiller(model):
             model = dict(model['student'])
         if config.get('default_scope'):
             model.setdefault('_scope_', config.default_scope)
@@ -128,6 +128,8 @@ class Teacher:
         Raises:
             ConfigError: A renamed input is not in the batch.
         """
+        if not isinstance(data.get('inputs'), Mapping):
+            raise ConfigError(f'teacher {self.name}: the batch has no dictionary of inputs; pack named inputs (img, …)')
         inputs = dict(data['inputs'])
         for wanted, available in (self.spec.inputs or {}).items():
             if available not in data['inputs']:

@@ -58,9 +58,9 @@ def last_checkpoint(folder: Path) -> Path:
     if not record.is_file():
         raise CheckpointError(f'{folder}: a folder without a last_checkpoint record; name a .pth file, or train first')
     target = Path(record.read_text().strip())
-    if not target.is_file():
-        # A work directory that was moved keeps the old path in its record.
-        target = folder / target.name
+    # A work directory that was moved or copied keeps the old path in its record.
+    beside = folder / target.name
+    target = beside if beside.is_file() else target
     if not target.is_file():
         raise CheckpointError(f'{record} names {target.name}, which is gone; name a .pth file')
     return target

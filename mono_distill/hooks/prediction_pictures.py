@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
-from mono_distill.datasets.kitti.velodyne import read_velodyne
 from mono_distill.registry import HOOKS
 from mono_distill.utils.errors import ConfigError
-from mono_distill.visualization import draw_sample, points_in_camera, write_picture
 
 
 @HOOKS.register_module()
@@ -45,6 +42,11 @@ class PredictionPictureHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] | None = None
     ) -> None:
         """Draw the frames of one batch."""
+        # Here, so that the other hooks can be used without mmdet3d and OpenCV.
+        import cv2
+
+        from mono_distill.visualization import draw_sample, write_picture
+
         classes = runner.test_dataloader.dataset.metainfo['classes']
         for sample in outputs or ():
             info = self._infos[sample.sample_id]
@@ -66,6 +68,9 @@ class PredictionPictureHook(Hook):
 
 
 def _points(info: dict[str, Any]) -> Any:
+    from mono_distill.datasets.kitti.velodyne import read_velodyne
+    from mono_distill.visualization import points_in_camera
+
     path = info.get('lidar_path')
     if path is None or not Path(path).is_file():
         return None

@@ -35,7 +35,8 @@ class RandomStateHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Put the state into the checkpoint, as tensors and numbers that load safely."""
-        checkpoint[KEY] = random_state()
+        # Inside a validation (a hook saves the best checkpoint there) the state is the one from before it.
+        checkpoint[KEY] = random_state() if self._before_val is None else self._before_val
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Remember the state; it is set when the first iteration starts, after the set-up has drawn its numbers."""

@@ -8,11 +8,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mono_distill.distillers.checkpoint_keys import DISTILL_PREFIX
 from mono_distill.registry import HOOKS
 from mono_distill.utils.errors import CheckpointError
-
-# Written by the distiller for what is not the student; a plain student has no use for it.
-DISTILL_PREFIX = 'distill.'
 
 
 @HOOKS.register_module()

@@ -60,14 +60,33 @@ def test_a_detector_is_tested_as_it_is():
     assert launch.plain_student(config).model.type == 'S'
 
 
-def test_test_time_augmentation_must_be_defined():
-    with pytest.raises(ConfigError, match='defines no tta_model'):
-        launch.test_options(Config(dict(test_evaluator=dict())), None, None, tta=True)
+def test_resuming_takes_the_last_checkpoint_of_the_work_directory(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    config = Config(dict(work_dir=str(tmp_path), load_from='student.pth', resume=False))
+    launch.set_resume(config, 'auto')
+    assert (config.resume, config.load_from) == (True, str(tmp_path / 'epoch_2.pth'))
+
+
+def test_resuming_before_the_first_checkpoint_begins_as_if_nothing_had_been_said(tmp_path):
+    config = Config(dict(work_dir=str(tmp_path), load_from='student.pth', resume=False))
+    launch.set_resume(config, 'auto')
+    assert (config.resume, config.load_from) == (False, 'student.pth')
+
+
+def test_resuming_can_name_a_file(tmp_path):
+    config = Config(dict(work_dir=str(tmp_path), load_from=None))
+    launch.set_resume(config, 'some.pth')
+    assert (config.resume, config.load_from) == (True, 'some.pth')
+
+
+def test_submission_files_need_one_metric():
+    with pytest.raises(ConfigError, match='--format-only needs one test_evaluator'):
+        launch.set_test_options(Config(dict(test_evaluator=[dict(type='M')])), 'out', None)
 
 
 def test_submission_files_replace_the_evaluation():
     config = Config(dict(test_evaluator=dict(type='M')))
-    launch.test_options(config, 'out', None, tta=False)
+    launch.set_test_options(config, 'out', None)
     assert config.test_evaluator == dict(type='M', format_only=True, submission_prefix='out')
 
 

@@ -3,6 +3,7 @@ import torch
 from toy import ToyAdapter  # noqa: F401  (registers the toys)
 
 from mono_distill.distillers.graph import DistillGraph
+from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, NonFiniteError, ShapeError
 
 LOSS = dict(type='mono_distill.ToyLoss', inputs=dict(student='s', teacher='t'))
@@ -31,16 +32,34 @@ def test_adapters_feed_each_other_in_any_written_order():
     assert all(parameter.grad is not None for parameter in graph.parameters())
 
 
+class Double(torch.nn.Module):
+    """A target: twice the value."""
+
+    def forward(self, x):
+        return 2 * x
+
+
 def test_targets_carry_no_gradient():
+    MODELS.register_module('Double', force=True, module=Double)
     graph = DistillGraph(
         ['s', 't'],
         dict(feature=dict(type='mono_distill.ToyLoss', inputs=dict(student='s', teacher='goal'))),
-        targets=dict(goal=dict(type='mono_distill.ToyAdapter', inputs='s')),
+        targets=dict(goal=dict(type='mono_distill.Double', inputs='s')),
     )
     given = values()
     graph(given)['loss_kd_feature'].backward()
-    assert given['s'].grad is not None
-    assert all(parameter.grad is None for parameter in graph.targets.parameters())
+    # (s - 2 s)^2 / n with 2 s held fixed.
+    assert torch.allclose(given['s'].grad, -2 * torch.ones_like(given['s']) / given['s'].numel())
+
+
+def test_a_target_with_parameters_is_refused():
+    with pytest.raises(ConfigError, match='model.targets.goal: a target has no trainable parameters'):
+        DistillGraph(['s', 't'], dict(f=LOSS), targets=dict(goal=dict(type='mono_distill.ToyAdapter', inputs='s')))
+
+
+def test_a_graph_whose_losses_all_weigh_nothing_is_finished_from_the_start():
+    assert DistillGraph(['s', 't'], dict(f=dict(LOSS, weight=0.0))).finished
+    assert not DistillGraph(['s', 't'], dict(f=dict(LOSS, weight=0.0), g=LOSS)).finished
 
 
 @pytest.mark.parametrize(
@@ -58,6 +77,9 @@ def test_targets_carry_no_gradient():
         (dict(losses=dict(f=dict(inputs='s'))), "model.losses.f: has no 'type'"),
         (dict(losses=dict(f=dict(type='mono_distill.ToyLoss'))), "model.losses.f: no 'inputs'"),
         (dict(losses=dict(s=LOSS)), "the name 's' is taken"),
+        (dict(losses={'keys': LOSS}), "'keys' cannot name a node"),
+        (dict(losses={'a.b': LOSS}), "'a.b' cannot name a node"),
+        (dict(losses=dict(f=dict(LOSS, schedule=dict(until='5')))), 'must be numbers'),
         (dict(losses=dict(f=dict(LOSS, schedule=dict(utnil=3)))), r"no option 'utnil'; did you mean 'until'\?"),
         (dict(adapters=dict(a=dict(type='mono_distill.ToyAdapter', inputs='s'))), 'model.adapters.a feeds nothing'),
         (

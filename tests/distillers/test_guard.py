@@ -26,3 +26,11 @@ def test_on_a_gpu_the_verdict_comes_at_the_next_step():
     guard.check({'a': torch.tensor(float('nan'), device='cuda')}, lambda: 'step 1')
     with pytest.raises(NonFiniteError, match='step 1'):
         guard.check({'a': torch.tensor(1.0, device='cuda')}, lambda: 'step 2')
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_on_a_gpu_the_verdict_can_be_asked_for():
+    guard = NonFiniteGuard()
+    guard.check({'a': torch.tensor(float('nan'), device='cuda')}, lambda: 'step 1')
+    with pytest.raises(NonFiniteError, match='step 1'):
+        guard.flush()

@@ -93,7 +93,9 @@ def test_own_precision_of_a_teacher():
 
 
 def test_a_distillation_config_as_teacher_gives_its_student(tmp_path):
-    (tmp_path / 'd.py').write_text("model = dict(student=dict(type='mono_distill.ToyDetector'), losses=dict(a=1))")
+    (tmp_path / 'd.py').write_text(
+        "model = dict(type='mono_distill.CrossModalDistiller', student=dict(type='mono_distill.ToyDetector'))"
+    )
     spec = TeacherSpec.read('ta', dict(config=str(tmp_path / 'd.py')))
     assert spec.model_config() == dict(type='mono_distill.ToyDetector')
 

@@ -57,3 +57,11 @@ def test_a_checkpoint_with_nothing_in_common_is_refused_even_when_not_strict(tmp
     torch.save({'state_dict': {'a': torch.ones(1)}}, tmp_path / 'c.pth')
     with pytest.raises(CheckpointError, match='of another architecture'):
         load_teacher_weights(ToyDetector(), str(tmp_path / 'c.pth'), 'depth', strict=False)
+
+
+def test_a_copied_work_directory_gives_its_own_checkpoint(tmp_path):
+    for name in ('original', 'copy'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'epoch_3.pth').touch()
+        (tmp_path / name / 'last_checkpoint').write_text(str(tmp_path / 'original' / 'epoch_3.pth'))
+    assert last_checkpoint(tmp_path / 'copy') == tmp_path / 'copy' / 'epoch_3.pth'

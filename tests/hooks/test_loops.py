@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -16,6 +18,7 @@ from mono_distill.datasets.reproducible import ReproducibleSamples
 from mono_distill.hooks import ResumableEpochLoop  # noqa: F401  (registers the loop)
 from mono_distill.hooks.loops import reproducible_parts, skip_batches
 from mono_distill.registry import MODELS
+from mono_distill.utils.errors import ConfigError
 
 
 class Killed(Exception):
@@ -50,9 +53,7 @@ class DropoutToy(ToyDetector):
         return fine, nn.functional.dropout(coarse, 0.3, self.training)
 
 
-def runner(work_dir, kill_at=None, resume=False, workers=0, **changes):
-    from mmengine.hooks import Hook
-
+def runner(work_dir, kill_at=None, resume=False, workers=0, batch_size=2, **changes):
     class Kill(Hook):
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
             if kill_at is not None and runner.iter + 1 == kill_at:
@@ -65,7 +66,7 @@ def runner(work_dir, kill_at=None, resume=False, workers=0, **changes):
         work_dir=str(work_dir),
         train_dataloader=dict(
             dataset=Images(),
-            batch_size=2,
+            batch_size=batch_size,
             num_workers=workers,
             persistent_workers=workers > 0,
             sampler=dict(type='DefaultSampler', shuffle=True),
@@ -109,8 +110,33 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights_to_the_bit(tmp_path
         assert torch.equal(value, weights(resumed)[key]), key
 
 
-def test_epoch_checkpoints_resume_exactly_too_with_validation_between(tmp_path):
-    changes = dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1), logger=None))
+class Score(BaseMetric):
+    """A number that grows from one validation to the next, so that every one writes a best checkpoint."""
+
+    def process(self, data_batch, data_samples):
+        self.results.append(1)
+
+    def compute_metrics(self, results):
+        Score.value = getattr(Score, 'value', 0) + 1
+        return dict(score=Score.value)
+
+
+@pytest.mark.parametrize('save_best', [None, 'score'])
+def test_epoch_checkpoints_resume_exactly_too_with_validation_between(tmp_path, save_best):
+    loader = dict(
+        dataset=Images(),
+        batch_size=2,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='pseudo_collate'),
+    )
+    hook = dict(type='CheckpointHook', interval=1, save_best=save_best, rule='greater' if save_best else None)
+    changes = dict(
+        default_hooks=dict(checkpoint=hook, logger=None),
+        val_dataloader=loader,
+        val_evaluator=Evaluator([Score()]),
+        val_cfg=dict(),
+    )
     whole = runner(tmp_path / 'whole', **changes)
     whole.train()
     with pytest.raises(Killed):
@@ -119,6 +145,34 @@ def test_epoch_checkpoints_resume_exactly_too_with_validation_between(tmp_path):
     resumed.train()
     for key, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[key]), key
+
+
+class CountSteps(Hook):
+    def __init__(self, steps):
+        self.steps = steps
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.steps.append(batch_idx)
+
+
+@pytest.mark.parametrize(('batch_size', 'batches'), [(1, 10), (5, 2)])
+def test_a_checkpoint_of_a_whole_epoch_resumes_with_another_batch_size(tmp_path, batch_size, batches):
+    changes = dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1), logger=None))
+    with pytest.raises(Killed):
+        runner(tmp_path, kill_at=8, **changes).train()
+    resumed = runner(tmp_path, resume=True, batch_size=batch_size, **changes)
+    steps = []
+    resumed.register_hook(CountSteps(steps))
+    resumed.train()
+    assert resumed.epoch == 3
+    assert len(steps) == 2 * batches
+
+
+def test_a_checkpoint_of_half_an_epoch_does_not_resume_with_another_batch_size(tmp_path):
+    with pytest.raises(Killed):
+        runner(tmp_path, kill_at=8).train()
+    with pytest.raises(ConfigError, match='from the middle of an epoch of 5 batches, and an epoch has 10 now'):
+        runner(tmp_path, resume=True, batch_size=1).train()
 
 
 def test_the_number_of_workers_does_not_change_the_result(tmp_path):

@@ -34,7 +34,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         # A handful of frames makes an epoch of two steps; repeating them keeps the pauses between epochs rare.
-        type='RepeatDataset',
+        type='mono_distill.RepeatDataset',
         times=20,
         dataset=dict(
             type='mono_distill.KittiMonoDataset',

@@ -4,8 +4,9 @@ Pixel coordinates are treated as continuous, as in the official code: the pictur
 pixel ``i`` has its middle at ``i + 0.5``, so flipping is ``u -> width - u``. KITTI's labels and projections count pixel
 centres as integers, which leaves the labels of a flipped picture one source pixel off.
 
-A point of the camera frame is projected by the first two rows of ``cam2img`` and divided by its own z, as in the official KITTI devkit and the monocular repositories (mmdet3d divides by
-``z + cam2img[2, 3]``, up to a pixel away for near objects).
+A point of the camera frame is projected by the first two rows of ``cam2img`` and divided by its own z, as in the
+official KITTI devkit and the monocular repositories (mmdet3d divides by ``z + cam2img[2, 3]``, up to a pixel away for
+near objects).
 """
 
 from __future__ import annotations
