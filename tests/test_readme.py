@@ -33,3 +33,7 @@ def test_links_to_files_lead_somewhere(page):
 def test_configs_that_are_named_exist(page):
     named = set(re.findall(r'configs/[\w/]+\.py', page.read_text()))
     assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_the_table_is_the_measured_one():
+    assert (ROOT / 'benchmarks' / 'results' / 'real_frames.md').read_text().strip() in README
