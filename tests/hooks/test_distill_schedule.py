@@ -19,4 +19,7 @@ def test_other_models_are_left_alone():
         def forward(self, inputs=None, data_samples=None, mode='tensor'):
             return None
 
-    DistillScheduleHook().before_train_iter(SimpleNamespace(model=Other(), iter=0, train_dataloader=[1]), 0)
+    model = Other()
+    before = dict(vars(model))
+    DistillScheduleHook().before_train_iter(SimpleNamespace(model=model, iter=0, train_dataloader=[1]), 0)
+    assert vars(model) == before

@@ -33,7 +33,9 @@ def runner(student, teacher, iteration=0):
 
 
 def test_a_better_teacher_passes():
-    TeacherCheckHook('AP').before_train(runner(student=10.0, teacher=40.0))
+    prepared = runner(student=10.0, teacher=40.0)
+    TeacherCheckHook('AP').before_train(prepared)
+    assert prepared.val_loop.evaluator.metrics[0].scores == [], 'both must have been evaluated'
 
 
 def test_a_teacher_that_is_no_better_is_refused():
@@ -47,7 +49,11 @@ def test_the_margin_counts():
 
 
 def test_a_warning_can_be_chosen():
-    TeacherCheckHook('AP', on_failure='warn').before_train(runner(student=12.0, teacher=10.0))
+    prepared = runner(student=12.0, teacher=10.0)
+    warnings = []
+    prepared.logger = SimpleNamespace(info=lambda text: None, warning=warnings.append)
+    TeacherCheckHook('AP', on_failure='warn').before_train(prepared)
+    assert 'teacher depth is no better' in warnings[0]
 
 
 def test_a_resumed_run_is_not_checked_again():
