@@ -131,7 +131,11 @@ def test_weights_that_do_not_fit_are_refused_whole(official):
 
 @pytest.mark.parametrize('pretrained', [None, 'none', ''])
 def test_no_weights_can_be_asked_for_by_a_string(pretrained):
-    DLANet(pretrained=pretrained).init_weights()
+    backbone = DLANet(pretrained=pretrained)
+    backbone.load_imagenet_weights = lambda source: pytest.fail(f'weights were read from {source!r}')
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    backbone.init_weights()
+    assert not equal_states(backbone.state_dict(), before), 'Kaiming initialisation must have drawn new weights'
 
 
 def test_missing_files_and_urls_are_refused():
