@@ -1,1 +1,1 @@
-"""Small helpers without a home of their own: errors, atomic files."""
+"""Small helpers without a home of their own: errors, atomic files, processes."""

@@ -33,9 +33,9 @@ def check_numba() -> list[Check]:
 
 
 def check_embree() -> list[Check]:
-    """Import Embree, which traces the rays of the synthetic world; without it trimesh does, a hundred times slower."""
+    """Import Embree, which traces the rays of the synthetic world; the rest of the package does without."""
     if _import_problem('embreex'):
-        return [Check('embree', 'not installed: synthetic scenes are traced slowly', 'warn', 'pip install embreex')]
+        return [Check('embree', 'not installed: no synthetic scenes', 'warn', 'pip install embreex')]
     return [Check('embree', f'embreex {_version("embreex")}')]
 
 

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import pickle
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import cv2
 
 from mono_distill.datasets.kitti.frame import FrameOptions, FrameResult, prepare_frame
 from mono_distill.datasets.kitti.infos import info_file
 from mono_distill.datasets.kitti.layout import SPLITS, SUBSETS, KittiFolder, remove_stale_temporaries
 from mono_distill.utils.atomic import atomic_path
 from mono_distill.utils.errors import ConfigError, DataError
+from mono_distill.utils.processes import check_workers, map_in_processes
 
 REPORT_NAME = 'prepare_report.json'
 # A temporary depth map older than this many seconds has lost its writer; writing one takes milliseconds.
 STALE_AFTER = 60.0
+# What every worker needs and takes seconds to import.
+WORKER_MODULES = ('mono_distill.datasets.kitti.frame', 'mmdet3d.datasets.convert_utils')
 # Ids named in the report for every reason that can concern thousands of frames.
 NAMED_IDS = 20
 
@@ -53,15 +48,15 @@ def prepare_kitti(options: FrameOptions, *, workers: int = 1, progress: Progress
         DataError: If every frame was refused (the report is written nevertheless), a split file is faulty, a file
             cannot be written, or a worker died.
     """
-    if workers < 1:
-        raise ConfigError(f'workers must be at least 1, got {workers}')
+    check_workers(workers)
     frames = [(subset, sample_id) for subset in SUBSETS for sample_id in options.source.sample_ids(subset)]
     if not frames:
         raise ConfigError(f'{options.source.root} holds no frames')
     splits = {split: options.source.split_ids(split) for split in SPLITS}
     remove_stale_temporaries(options.output, older_than=time.time() - STALE_AFTER)
+    work = partial(_prepare_one, options=options)
     # Closed at once after an interrupt, so that the workers have ended before anything else happens.
-    with closing(_process(frames, options, workers)) as stream:
+    with closing(map_in_processes(work, frames, workers=workers, preload=WORKER_MODULES)) as stream:
         results = list(progress(stream, len(frames)) if progress else stream)
     report = {'root': str(options.source.root), 'output': str(options.output.root), 'lidar': options.lidar}
     report |= {'subsets': {subset: _subset_report(results, subset) for subset in SUBSETS}}
@@ -78,54 +73,8 @@ def prepare_kitti(options: FrameOptions, *, workers: int = 1, progress: Progress
     return report
 
 
-def _process(frames: list[tuple[str, str]], options: FrameOptions, workers: int) -> Generator[FrameResult, None, None]:
-    """Yield the results in the order of the frames."""
-    work = partial(_prepare_one, options=options)
-    if workers == 1:
-        yield from map(work, frames)
-        return
-    executor = ProcessPoolExecutor(min(workers, len(frames)), mp_context=_process_context(), initializer=_start_worker)
-    try:
-        # One frame at a time: larger chunks save little and would all be finished after an interrupt.
-        yield from executor.map(work, frames)
-    except BrokenProcessPool as error:
-        raise DataError(
-            'a worker process died, most likely for lack of memory; run again with fewer --workers, '
-            'what is done already is kept'
-        ) from error
-    finally:
-        # After an interrupt the frames in hand are finished, no further ones are begun.
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
 def _prepare_one(frame: tuple[str, str], options: FrameOptions) -> FrameResult:
     return prepare_frame(*frame, options)
-
-
-def _process_context() -> multiprocessing.context.BaseContext:
-    """Return a start method that never forks this process, whose threads and locks could be in any state."""
-    if 'forkserver' not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context('spawn')
-    context = multiprocessing.get_context('forkserver')
-    # Imported once in the server instead of once in every worker.
-    context.set_forkserver_preload(['mono_distill.datasets.kitti.frame', 'mmdet3d.datasets.convert_utils'])
-    return context
-
-
-def _start_worker() -> None:
-    """Set up a worker process."""
-    # Ctrl-C reaches the whole process group; the parent answers it and lets the workers finish their frames.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    """End this worker when its parent is gone; a killed parent cannot tell its workers to stop."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _subset_report(results: list[FrameResult], subset: str) -> dict[str, Any]:

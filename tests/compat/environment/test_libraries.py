@@ -68,7 +68,7 @@ def test_numba(machine):
     assert (check_numba()[0].value, check_numba()[0].state) == ('not installed', 'broken')
 
 
-def test_embree_only_makes_scenes_faster(machine):
+def test_only_synthetic_scenes_need_embree(machine):
     machine({'embreex': '4.4'})
     assert (check_embree()[0].value, check_embree()[0].state) == ('embreex 4.4', 'ok')
     machine({}, embreex=missing('embreex'))

@@ -1,0 +1,1 @@
+"""Bodies of the annotated objects: vehicles, people, cycles and street objects."""
