@@ -13,6 +13,7 @@ from mono_distill.version import __version__
 # name -> one line of help. Each is mono_distill/cli/<name>.py with configure(parser) and run(args) -> exit status.
 COMMANDS = {
     'doctor': 'say what works on this machine, what does not, and the command that mends it',
+    'synth': 'make a data set of the embedded driving world, in the format of KITTI or nuScenes',
     'prepare': 'turn a data set folder into infos and LiDAR depth maps',
     'browse': 'draw augmented training samples: boxes, depth map, LiDAR from above',
     'train': 'train a config (what mim train runs)',

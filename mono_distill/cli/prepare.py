@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mono_distill.cli.long_runs import INTERRUPTED, default_workers, termination_as_interrupt
+
 if TYPE_CHECKING:
     from mono_distill.datasets.kitti.frame import FrameResult
-
-INTERRUPTED = 130
-# More processes than this wait for the disk rather than for each other's results.
-MAX_DEFAULT_WORKERS = 8
 
 KITTI_TEXT = """\
 Reads the KITTI object layout below ROOT: {training,testing}/{image_2,calib,label_2,velodyne}, any subset of frames, and
@@ -40,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='write here instead of into ROOT (needed if ROOT is read-only); links to the images, labels, scans and '
         'calibrations make it a KITTI root of its own: use it as data_root',
     )
-    kitti.add_argument('--workers', type=int, default=_default_workers(), help='processes (default: %(default)s)')
+    kitti.add_argument('--workers', type=int, default=default_workers(), help='processes (default: %(default)s)')
     kitti.add_argument('--overwrite', action='store_true', help='write depth maps anew that are there already')
     kitti.add_argument(
         '--no-lidar',
@@ -54,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare the chosen data set; return 0, or 130 if it was interrupted."""
     try:
-        with _termination_as_interrupt():
+        with termination_as_interrupt():
             return int(args.prepare(args))
     except KeyboardInterrupt:
         print('interrupted; what is written is whole, run the same command again to continue')
@@ -108,27 +103,3 @@ def _split_line(split: str, entry: dict[str, Any]) -> str:
     losses = ', '.join(f'{entry[name]} {name}' for name in ('refused', 'absent') if entry[name])
     target = entry['file'] or 'not written'
     return f'{split}: {target}, {entry["prepared"]} of {entry["listed"]} frames' + (f' ({losses})' if losses else '')
-
-
-def _default_workers() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return min(cores, MAX_DEFAULT_WORKERS)
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Answer SIGTERM, which batch systems send, as orderly as Ctrl-C."""
-
-    def interrupt(_number: int, _stack: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
-        # Signals can be set in the main thread only; elsewhere the caller is in charge of them.
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

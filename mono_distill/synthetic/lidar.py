@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,18 +89,7 @@ def scan(caster: RayCaster, model: LidarModel, lidar2world: NDArray, rng: np.ran
         lidar2world: (4, 4) pose of the scanner.
         rng: Draws noise and lost returns.
     """
-    azimuth = model.turn - np.arange(model.columns) * (2 * np.pi / model.columns)
-    elevation = np.deg2rad(np.asarray(model.elevations))
-    # Ring by ring, as KITTI's files are.
-    flat = np.cos(elevation)[:, None]
-    local = np.stack(
-        [
-            flat * np.cos(azimuth),
-            flat * np.sin(azimuth),
-            np.broadcast_to(np.sin(elevation)[:, None], (len(elevation), model.columns)),
-        ],
-        axis=-1,
-    ).reshape(-1, 3)
+    local = _firings(model)
     directions = (local @ lidar2world[:3, :3].T).astype(np.float32)
     hits = caster.cast(lidar2world[:3, 3], directions)
     seen = np.flatnonzero((hits.distance >= model.min_range) & (hits.distance <= model.max_range))
@@ -115,3 +105,22 @@ def scan(caster: RayCaster, model: LidarModel, lidar2world: NDArray, rng: np.ran
     intensity = np.clip(model.gain * reflectance[returned] * np.sqrt(cosine[returned]), 0, 1).astype(np.float32)
     ring = (kept // model.columns).astype(np.int32)
     return LidarScan(points, intensity, ring, caster.actor_of(hits.triangle[kept]))
+
+
+@lru_cache(maxsize=4)
+def _firings(model: LidarModel) -> NDArray[np.float64]:
+    """Return the directions of one turn, (N, 3) unit vectors in the LiDAR frame."""
+    azimuth = model.turn - np.arange(model.columns) * (2 * np.pi / model.columns)
+    elevation = np.deg2rad(np.asarray(model.elevations))
+    # Ring by ring, as KITTI's files are.
+    flat = np.cos(elevation)[:, None]
+    directions = np.stack(
+        [
+            flat * np.cos(azimuth),
+            flat * np.sin(azimuth),
+            np.broadcast_to(np.sin(elevation)[:, None], (len(elevation), model.columns)),
+        ],
+        axis=-1,
+    ).reshape(-1, 3)
+    directions.setflags(write=False)
+    return directions

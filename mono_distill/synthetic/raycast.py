@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,19 +65,22 @@ class RayCaster:
     def __init__(self, scene: Scene, time: float, *, center: ArrayLike, radius: float = 130.0) -> None:
         self.scene = scene
         self.time = time
-        self.poses = [scene.actor_pose(actor, time) for actor in scene.actors]
         middle = np.asarray(center, dtype=np.float64)
         still = _still(scene)
+        self.poses = {
+            index: still.poses[index] if index in still.poses else scene.actor_pose(actor, time)
+            for index, actor in enumerate(scene.actors)
+        }
         moving = [
             index
-            for index, pose in enumerate(self.poses)
-            if scene.actors[index].track.speed != 0 and np.linalg.norm(pose[:2, 3] - middle[:2]) <= radius
+            for index, pose in self.poses.items()
+            if index not in still.poses and np.linalg.norm(pose[:2, 3] - middle[:2]) <= radius
         ]
-        self.present = sorted([*still.actors, *moving])
+        self.present = sorted([*still.poses, *moving])
         self.triangles = still.triangles
         self._geometry = [still.geometry]
         if moving:
-            bodies = _join(_gather(scene, self.poses, moving, still.materials))
+            bodies = _join(*_gather(scene, self.poses, moving, still.palette))
             self.triangles = _join(still.triangles, bodies)
             self._geometry.append(EmbreeTriangles(bodies.corners))
 
@@ -120,63 +124,70 @@ class RayCaster:
 
 
 @dataclass(frozen=True)
+class _Palette:
+    """The materials of a scene: the row of each, and the table."""
+
+    rows: dict[Material, int]
+    table: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class _Still:
     """What stands still in a scene.
 
     Attributes:
-        actors: Indices of parked actors.
+        poses: Pose (4, 4) of each parked actor, by its index.
         triangles: The background's and theirs.
         geometry: The same in Embree.
-        materials: Rows of the table that all actors share, the moving ones included.
+        palette: Materials of all actors, the moving ones included.
     """
 
-    actors: list[int]
+    poses: dict[int, NDArray[np.float64]]
     triangles: Triangles
     geometry: EmbreeTriangles
-    materials: dict[Material, int]
+    palette: _Palette
 
 
 def _still(scene: Scene) -> _Still:
     """Return what stands still, from the scene's own cache."""
     kept: _Still | None = scene.cache.get('still')
     if kept is None:
-        materials: dict[Material, int] = {}
+        rows: dict[Material, int] = {}
         for mesh in (scene.background, *(actor.mesh for actor in scene.actors)):
             for material in mesh.materials:
-                materials.setdefault(material, len(materials))
-        parked = [index for index, actor in enumerate(scene.actors) if actor.track.speed == 0]
-        poses = [scene.actor_pose(actor, 0.0) for actor in scene.actors]
-        triangles = _join(
-            _triangles(scene.background, -1, np.eye(4), materials), _gather(scene, poses, parked, materials)
-        )
-        kept = _Still(parked, triangles, EmbreeTriangles(triangles.corners), materials)
+                rows.setdefault(material, len(rows))
+        palette = _Palette(rows, material_table(list(rows)))
+        poses = {
+            index: scene.actor_pose(actor, 0.0) for index, actor in enumerate(scene.actors) if actor.track.speed == 0
+        }
+        background = _triangles(scene.background, -1, np.eye(4), palette)
+        triangles = _join(background, *_gather(scene, poses, list(poses), palette))
+        kept = _Still(poses, triangles, EmbreeTriangles(triangles.corners), palette)
         scene.cache['still'] = kept
     return kept
 
 
-def _gather(scene: Scene, poses: list[NDArray], actors: list[int], materials: dict[Material, int]) -> Triangles | None:
-    """Collect the triangles of some actors; ``None`` if there are none."""
-    parts = [_triangles(scene.actors[index].mesh, index, poses[index], materials) for index in actors]
-    return _join(*parts) if parts else None
+def _gather(scene: Scene, poses: Mapping[int, NDArray], actors: Sequence[int], palette: _Palette) -> list[Triangles]:
+    """Return the triangles of some actors."""
+    return [_triangles(scene.actors[index].mesh, index, poses[index], palette) for index in actors]
 
 
-def _join(*parts: Triangles | None) -> Triangles:
-    """Return the triangles of all parts in order; the table is that of the first."""
-    given = [part for part in parts if part is not None]
+def _join(*parts: Triangles) -> Triangles:
+    """Return the triangles of all parts in order; they share a palette."""
     names = ('corners', 'normals', 'uv', 'material', 'actor')
-    columns = {name: np.concatenate([getattr(part, name) for part in given]) for name in names}
-    return Triangles(**columns, table=given[0].table)
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Triangles(**columns, table=parts[0].table)
 
 
-def _triangles(mesh: Mesh, actor: int, pose: NDArray, materials: dict[Material, int]) -> Triangles:
+def _triangles(mesh: Mesh, actor: int, pose: NDArray, palette: _Palette) -> Triangles:
     """Return a mesh at a pose, corner by corner as the rays need it."""
     turn, shift = pose[:3, :3].astype(np.float32), pose[:3, 3].astype(np.float32)
-    rows = np.array([materials[material] for material in mesh.materials], dtype=np.int32)
+    rows = np.array([palette.rows[material] for material in mesh.materials], dtype=np.int32)
     return Triangles(
         corners=(mesh.vertices @ turn.T + shift)[mesh.faces],
         normals=(mesh.normals @ turn.T)[mesh.faces],
         uv=mesh.uv[mesh.faces],
         material=rows[mesh.material],
         actor=np.full(len(mesh.faces), actor, dtype=np.int32),
-        table=material_table(list(materials)),
+        table=palette.table,
     )

@@ -98,9 +98,15 @@ class Road:
         along = np.array([np.cos(angle), np.sin(angle), float(self.grade(s))])
         along /= np.linalg.norm(along)
         left = np.array([-np.sin(angle), np.cos(angle), 0.0])
-        up = np.cross(along, left)
+        up = _cross(along, left)
         forward = np.cos(heading) * along + np.sin(heading) * left
         matrix = np.eye(4)
-        matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = forward, np.cross(up, forward), up
+        matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = forward, _cross(up, forward), up
         matrix[:3, 3] = position
         return matrix
+
+
+def _cross(first: NDArray, second: NDArray) -> NDArray:
+    """Return the cross product of two vectors (3,); np.cross takes ten times as long for one."""
+    (x1, y1, z1), (x2, y2, z2) = first, second
+    return np.array([y1 * z2 - z1 * y2, z1 * x2 - x1 * z2, x1 * y2 - y1 * x2])

@@ -1,0 +1,1 @@
+"""The embedded world as a KITTI object data set."""

@@ -1,0 +1,1 @@
+"""Scenes of the embedded world as a nuScenes data set."""
