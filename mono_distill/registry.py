@@ -17,6 +17,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
@@ -75,4 +76,5 @@ TRANSFORMS = LazyRegistry('transform', MMENGINE_TRANSFORMS, ['mono_distill.datas
 METRICS = LazyRegistry('metric', MMENGINE_METRICS, ['mono_distill.evaluation'])
 HOOKS = LazyRegistry('hook', MMENGINE_HOOKS, ['mono_distill.hooks'])
 LOOPS = LazyRegistry('loop', MMENGINE_LOOPS, ['mono_distill.hooks'])
+OPTIM_WRAPPERS = LazyRegistry('optim_wrapper', MMENGINE_OPTIM_WRAPPERS, ['mono_distill.hooks'])
 VISUALIZERS = LazyRegistry('visualizer', MMENGINE_VISUALIZERS, ['mono_distill.visualization'])

@@ -15,6 +15,7 @@ from mono_distill.registry import (
     LOOPS,
     METRICS,
     MODELS,
+    OPTIM_WRAPPERS,
     SCOPE,
     TASK_UTILS,
     TRANSFORMS,
@@ -22,12 +23,23 @@ from mono_distill.registry import (
 )
 from mono_distill.utils.errors import ConfigError, did_you_mean
 
-_REGISTRIES = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, LOOPS, DATA_SAMPLERS, TASK_UTILS, VISUALIZERS)
+_REGISTRIES = (
+    MODELS,
+    DATASETS,
+    TRANSFORMS,
+    METRICS,
+    HOOKS,
+    LOOPS,
+    OPTIM_WRAPPERS,
+    DATA_SAMPLERS,
+    TASK_UTILS,
+    VISUALIZERS,
+)
 # Options that a distillation graph reads itself before it builds the node.
 _GRAPH_OPTIONS = ('inputs', 'weight', 'schedule')
 _GRAPH_GROUPS = ('adapters', 'targets', 'losses')
 # Options that mmengine's Runner reads before it builds the part.
-_RUNNER_OPTIONS = ('priority',)
+_RUNNER_OPTIONS = ('priority', 'constructor', 'paramwise_cfg')
 
 
 def check_config(config: Config | Mapping[str, Any]) -> int:

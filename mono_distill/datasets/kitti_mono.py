@@ -39,6 +39,10 @@ class KittiMonoDataset(ReproducibleSamples, BaseDataset):
         pipeline: Transforms.
         data_prefix: Folders of the images (``img``) and scans (``pts``), relative to ``data_root``.
         depth_map: Which depth map ``LoadDepthMap`` reads: ``'dense'`` (completed) or ``'sparse'`` (LiDAR returns).
+        labelled: Whether the annotations may be seen. ``False`` hides them: frames for distillation without labels
+            (with ``LoadMonoKittiAnnotations(allow_unlabelled=True)``).
+        image_scale: Size of the images relative to KITTI's. Difficulties, which depend on the height of boxes in
+            pixels, are those of the images at full size.
         metainfo: As for mmengine's ``BaseDataset``; ``classes`` selects and orders the classes.
         kwargs: Further arguments of ``BaseDataset`` (``test_mode``, ``indices``, ``lazy_init`` ...).
 
@@ -61,12 +65,18 @@ class KittiMonoDataset(ReproducibleSamples, BaseDataset):
         pipeline: Sequence[Any] = (),
         data_prefix: Mapping[str, str] | None = None,
         depth_map: str = 'dense',
+        labelled: bool = True,
+        image_scale: float = 1.0,
         metainfo: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if depth_map not in ('dense', 'sparse'):
             raise ConfigError(f"KittiMonoDataset: depth_map must be 'dense' or 'sparse', got {depth_map!r}")
+        if not image_scale > 0:
+            raise ConfigError(f'KittiMonoDataset: image_scale must be positive, got {image_scale}')
         self.depth_map = depth_map
+        self.labelled = labelled
+        self.image_scale = image_scale
         prefix = {'img': 'training/image_2', 'pts': 'training/velodyne', **(data_prefix or {})}
         super().__init__(
             ann_file=ann_file,
@@ -136,8 +146,8 @@ class KittiMonoDataset(ReproducibleSamples, BaseDataset):
             'lidar2cam': _matrix(camera['lidar2cam']),
             'classes': tuple(self._metainfo['classes']),
         }
-        if 'instances' in info:
-            sample['ann_info'] = parse_instances(info['instances'], self._label_of_category())
+        if 'instances' in info and self.labelled:
+            sample['ann_info'] = parse_instances(info['instances'], self._label_of_category(), self.image_scale)
         return sample
 
     def _label_of_category(self) -> dict[int, int]:
@@ -161,12 +171,15 @@ class KittiMonoDataset(ReproducibleSamples, BaseDataset):
         return sample
 
 
-def parse_instances(instances: Sequence[Mapping[str, Any]], label_of_category: Mapping[int, int]) -> dict[str, NDArray]:
+def parse_instances(
+    instances: Sequence[Mapping[str, Any]], label_of_category: Mapping[int, int], image_scale: float = 1.0
+) -> dict[str, NDArray]:
     """Collect the annotated objects of one frame, without those whose category has no label.
 
     Args:
         instances: ``instances`` of an mmdet3d KITTI info.
         label_of_category: Category number to class label.
+        image_scale: Size of the image relative to KITTI's, for the difficulty.
 
     Returns:
         ``gt_bboxes_3d`` (N, 7) x, y of the bottom, z, l, h, w, ry (camera frame, metres, radians), ``gt_labels_3d``
@@ -186,7 +199,7 @@ def parse_instances(instances: Sequence[Mapping[str, Any]], label_of_category: M
         'gt_alpha': column('alpha').astype(np.float32),
         'gt_truncated': truncated.astype(np.float32),
         'gt_occluded': occluded.astype(np.int64),
-        'gt_difficulty': difficulty_level(bboxes, truncated, occluded),
+        'gt_difficulty': difficulty_level(bboxes / image_scale, truncated, occluded),
     }
 
 

@@ -170,6 +170,16 @@ def prediction_annos(
     }
 
 
+def full_size(annos: KittiAnnos, image_scale: float) -> KittiAnnos:
+    """Return annotations of a scaled image with the 2D boxes of the image at KITTI's size.
+
+    Example:
+        >>> full_size({'bbox': np.ones((1, 4))}, 0.25)['bbox'].tolist()
+        [[4.0, 4.0, 4.0, 4.0]]
+    """
+    return {**annos, 'bbox': annos['bbox'] / image_scale}
+
+
 def _check_columns(columns: Mapping[str, np.ndarray], sample_id: str, num_classes: int) -> None:
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:

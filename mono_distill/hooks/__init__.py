@@ -1,5 +1,6 @@
 """Training loops and hooks: schedules, exact resume, teacher check."""
 
+from mono_distill.hooks.cpu_speed import BFloat16OptimWrapper, ChannelsLastHook
 from mono_distill.hooks.distill_schedule import DistillScheduleHook
 from mono_distill.hooks.loops import ResumableEpochLoop
 from mono_distill.hooks.prediction_pictures import PredictionPictureHook
@@ -8,6 +9,8 @@ from mono_distill.hooks.strict_load import StrictLoadHook
 from mono_distill.hooks.teacher_check import TeacherCheckHook
 
 __all__ = [
+    'BFloat16OptimWrapper',
+    'ChannelsLastHook',
     'DistillScheduleHook',
     'PredictionPictureHook',
     'RandomStateHook',

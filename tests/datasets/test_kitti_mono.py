@@ -193,3 +193,28 @@ def test_difficulty_bounds_are_inclusive_and_heights_count_the_last_row():
     boxes = np.zeros((len(cases), 4))
     boxes[:, 3] = height
     np.testing.assert_array_equal(difficulty_level(boxes, truncated, occluded), level)
+
+
+def test_hidden_annotations_give_unlabelled_samples(golden_kitti):
+    pipeline = [dict(step) for step in TRAIN_PIPELINE]
+    pipeline[2]['allow_unlabelled'] = True
+    sample = _dataset(golden_kitti, pipeline, labelled=False)[0]['data_samples']
+    assert sample.labelled is False
+    assert len(sample.gt_instances_3d) == 0
+    assert _dataset(golden_kitti, pipeline)[0]['data_samples'].labelled is True
+
+
+def test_hidden_annotations_are_an_error_where_they_are_not_expected(golden_kitti):
+    with pytest.raises(DataError, match='allow_unlabelled=True'):
+        _dataset(golden_kitti, TRAIN_PIPELINE, labelled=False)[0]
+
+
+def test_difficulties_of_small_images_are_those_at_full_size():
+    box = dict(bbox=[0, 0, 10, 9], bbox_label_3d=2, bbox_3d=[0] * 7, alpha=0, truncated=0, occluded=0)
+    assert parse_instances([box], {2: 0})['gt_difficulty'].tolist() == [-1]
+    assert parse_instances([box], {2: 0}, image_scale=0.25)['gt_difficulty'].tolist() == [1]
+
+
+def test_an_impossible_scale_is_refused(golden_kitti):
+    with pytest.raises(ConfigError, match='image_scale'):
+        _dataset(golden_kitti, image_scale=0)

@@ -31,7 +31,7 @@ class DepthCompletion:
         fill_steps: How often that is done; holes wider than ``fill_steps * (fill_kernel - 1)`` stay partly empty.
         extend_to_top: Whether to copy the highest depth of a column up to the image border. The scan ends below the
             horizon line of trees and houses, so this invents depths; off by default.
-        median_kernel: Width of the median blur (3 or 5).
+        median_kernel: Width of the median blur (3 or 5; 1 for none).
         bilateral_sigma: Standard deviations of the bilateral blur in depth (metres) and in the image (pixels);
             ``None`` leaves it out.
     """
@@ -49,10 +49,28 @@ class DepthCompletion:
         sizes = (*self.range_kernels, self.close_kernel, self.fill_kernel)
         if any(size < 1 or size % 2 == 0 for size in sizes):
             raise ConfigError(f'kernel sizes must be odd and positive, got {sizes}')
-        if self.median_kernel not in (3, 5):
-            raise ConfigError(f'median_kernel must be 3 or 5 (float images), got {self.median_kernel}')
+        if self.median_kernel not in (1, 3, 5):
+            raise ConfigError(f'median_kernel must be 1, 3 or 5 (float images), got {self.median_kernel}')
         if self.range_limits[0] > self.range_limits[1]:
             raise ConfigError(f'range_limits must ascend, got {self.range_limits}')
+
+
+# A scan of 64 lines covers three quarters of the pixels of an image of a quarter of KITTI's height: only gaps of a pixel
+# are left. The kernels for full images would let near surfaces swallow cars at 40 m, which are five pixels high.
+SMALL_IMAGE = DepthCompletion(
+    range_kernels=(3, 1, 1), close_kernel=3, fill_kernel=3, fill_steps=6, median_kernel=1, bilateral_sigma=None
+)
+SMALL_HEIGHT = 190
+
+
+def completion_for(shape: tuple[int, ...]) -> DepthCompletion:
+    """Return the parameters for an image of ``shape`` (H, W, ...) that shows KITTI's field of view.
+
+    Example:
+        >>> completion_for((375, 1242)) == DepthCompletion(), completion_for((94, 310)) == SMALL_IMAGE
+        (True, True)
+    """
+    return SMALL_IMAGE if shape[0] <= SMALL_HEIGHT else DepthCompletion()
 
 
 def complete_depth(sparse: np.ndarray, params: DepthCompletion | None = None) -> np.ndarray:
@@ -60,7 +78,7 @@ def complete_depth(sparse: np.ndarray, params: DepthCompletion | None = None) ->
 
     Args:
         sparse: (H, W) depth map, metres, 0 = not measured.
-        params: Kernel sizes and switches.
+        params: Kernel sizes and switches; by default :func:`completion_for` the map's size.
 
     Returns:
         (H, W) float32 depth map. Pixels above the highest return of their column (sky, tree tops) and the inside of
@@ -77,7 +95,7 @@ def complete_depth(sparse: np.ndarray, params: DepthCompletion | None = None) ->
     """
     if sparse.ndim != 2:
         raise ShapeError(f'a depth map must be (H, W), got {sparse.shape}')
-    params = params or DepthCompletion()
+    params = params or completion_for(sparse.shape)
     sparse = np.ascontiguousarray(sparse, dtype=np.float32)
     if not (sparse > 0).any():
         return np.zeros_like(sparse)
@@ -130,6 +148,8 @@ def _extend_to_top(inverted: np.ndarray) -> np.ndarray:
 
 def _without_outliers(inverted: np.ndarray, params: DepthCompletion) -> np.ndarray:
     """Median blur of the filled pixels; pixels whose median is empty keep their value."""
+    if params.median_kernel == 1:
+        return inverted
     blurred = cv2.medianBlur(inverted, params.median_kernel)
     return np.where((inverted > 0) & (blurred > 0), blurred, inverted)
 

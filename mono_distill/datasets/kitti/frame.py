@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,14 @@ class FrameOptions:
         lidar: Whether to read the scans and write depth maps. A training frame then needs a scan; a testing frame is
             prepared without depth maps if it has none, for distillation reads LiDAR in training only.
         overwrite: Whether to write depth maps anew that are there already.
-        completion: Parameters of the dense depth maps.
+        completion: Parameters of the dense depth maps; ``None`` for those that suit the size of the image.
     """
 
     source: KittiFolder
     output: KittiFolder
     lidar: bool = True
     overwrite: bool = False
-    completion: DepthCompletion = field(default_factory=DepthCompletion)
+    completion: DepthCompletion | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pipeline transforms of camera samples."""
 
 from mono_distill.datasets.transforms.annotations import LoadMonoKittiAnnotations
+from mono_distill.datasets.transforms.cache import CacheTransforms
 from mono_distill.datasets.transforms.color import CenterNetColorAug
 from mono_distill.datasets.transforms.crop_affine import MonoRandomCropAffine
 from mono_distill.datasets.transforms.filter_objects import FilterMonoObjects
@@ -9,6 +10,7 @@ from mono_distill.datasets.transforms.loading import LoadDepthMap, LoadMonoImage
 from mono_distill.datasets.transforms.pack import PackMono3DInputs
 
 __all__ = [
+    'CacheTransforms',
     'CenterNetColorAug',
     'FilterMonoObjects',
     'LoadDepthMap',

@@ -27,6 +27,7 @@ META_KEYS = (
     'flip',
     'crop_scale',
     'random_crop',
+    'labelled',
     'ori_shape',
     'img_shape',
     'box_type_3d',

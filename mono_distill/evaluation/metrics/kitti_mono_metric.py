@@ -10,7 +10,8 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from mono_distill.evaluation.kitti_annos import KittiFrame, load_frames, prediction_annos, sample_id_of
+from mono_distill.evaluation.detections_file import save_detections
+from mono_distill.evaluation.kitti_annos import KittiFrame, full_size, load_frames, prediction_annos, sample_id_of
 from mono_distill.evaluation.kitti_eval import (
     DIFFICULTIES,
     KITTI_CLASSES,
@@ -46,6 +47,10 @@ class KittiMonoMetric(BaseMetric):
             :func:`~mono_distill.evaluation.kitti_annos.prediction_annos`.
         round_decimals: Score the numbers as a text file with so many decimals holds them. The official codes of
             monocular detectors score files with 2 decimals; use 2 to compare with their tables.
+        image_scale: Size of the images relative to KITTI's. Which objects count depends on the height of 2D boxes in
+            pixels; those of smaller images are scaled up for it.
+        detections_file: Write all detections as arrays to this ``.npz`` file, see
+            :func:`~mono_distill.evaluation.detections_file.save_detections`.
         submission_prefix: Folder for one text file per frame in KITTI's format, with ``round_decimals`` decimals or 4.
         repeat: Count every frame this many times. KITTI's code visits at most one recall position per object, so n < 41
             counted objects score at most 100 (n - 1) / 40 even when all are found; 41 repetitions lift that ceiling
@@ -70,6 +75,8 @@ class KittiMonoMetric(BaseMetric):
         use_pred_2d: bool = True,
         round_decimals: int | None = None,
         repeat: int = 1,
+        image_scale: float = 1.0,
+        detections_file: str | os.PathLike[str] | None = None,
         submission_prefix: str | os.PathLike[str] | None = None,
         format_only: bool = False,
         prefix: str | None = None,
@@ -88,7 +95,11 @@ class KittiMonoMetric(BaseMetric):
         self.classes = classes
         self.use_pred_2d = use_pred_2d
         self.round_decimals = round_decimals
+        if not image_scale > 0:
+            raise ConfigError(f'image_scale must be positive, got {image_scale}.')
         self.repeat = repeat
+        self.image_scale = image_scale
+        self.detections_file = detections_file
         self.submission_prefix = submission_prefix
         self.format_only = format_only
 
@@ -126,11 +137,15 @@ class KittiMonoMetric(BaseMetric):
             self._write(frames, self.submission_prefix, logger)
         if self.format_only:
             return {}
+        if self.detections_file is not None:
+            save_detections(self.detections_file, frames)
         detections = list(frames.values())
         if self.round_decimals is not None:
             detections = rounded(detections, self.round_decimals)
         truth = [self._frames[name].annos for name in frames]
         classes = self._evaluated_classes()
+        if self.image_scale != 1:
+            truth, detections = ([full_size(annos, self.image_scale) for annos in part] for part in (truth, detections))
         scores = kitti_eval(truth * self.repeat, detections * self.repeat, classes)
         times = f', each counted {self.repeat} times' if self.repeat > 1 else ''
         logger.info('KITTI, %d frames%s\n%s', len(frames), times, score_table(scores, classes))

@@ -150,6 +150,9 @@ class MonoDLEHead(BaseMono3DDenseHead):
             Seven weighted losses, ``loss_<branch>``.
         """
         targets = self.target_encoder(batch_gt_instances_3d, batch_img_metas, outs['heatmap'].shape[-2:])
+        labelled = [bool(meta.get('labelled', True)) for meta in batch_img_metas]
+        if not all(labelled):
+            targets = {**targets, 'labelled': torch.tensor(labelled, device=targets['heatmap'].device)}
         return self.loss_by_targets(outs, targets)
 
     def loss_by_targets(self, outs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -157,11 +160,12 @@ class MonoDLEHead(BaseMono3DDenseHead):
 
         Every loss is a mean over the valid objects of *all* ranks (the heatmap loss: over its peaks), so that the
         gradient that DDP averages is that of one process on the global batch. Images without objects only train the
-        heatmap; every parameter receives a gradient, if only zero.
+        heatmap; every parameter receives a gradient, if only zero. Images whose annotations are unknown (metainfo
+        ``labelled=False``) train nothing here: their empty lists of objects are no evidence of empty roads.
 
         Args:
             outs: Output of :meth:`forward`.
-            targets: Output of the target encoder.
+            targets: Output of the target encoder, with ``labelled`` (B,) bool if some images are not.
 
         Returns:
             Seven weighted losses, ``loss_<branch>``.
@@ -176,7 +180,9 @@ class MonoDLEHead(BaseMono3DDenseHead):
         depth = depth_from_logit(raw_depth)
         heading_targets = (targets['heading_bin'], targets['heading_res'])
         return dict(
-            loss_heatmap=self.losses['heatmap'](heat, targets['heatmap'], avg_factor=num_peaks),
+            loss_heatmap=self.losses['heatmap'](
+                heat, targets['heatmap'], weight=_image_weight(targets), avg_factor=num_peaks
+            ),
             loss_offset_2d=self._l1('offset_2d', pred, targets, mask_2d, num_2d),
             loss_size_2d=self._l1('size_2d', pred, targets, mask_2d, num_2d),
             loss_depth=self.losses['depth'](depth, log_scale, targets['depth'], mask_depth, avg_factor=num_depth),
@@ -202,6 +208,12 @@ class MonoDLEHead(BaseMono3DDenseHead):
     ) -> Tensor:
         weight = mask.unsqueeze(-1).expand_as(pred[name]).to(pred[name].dtype)
         return self.losses[name](pred[name], targets[name], weight, avg_factor=num_objects * pred[name].shape[-1])
+
+
+def _image_weight(targets: Mapping[str, Tensor]) -> Tensor | None:
+    """Weight of the images' heatmaps (B, 1, 1, 1): 0 where annotations are unknown; None if all are known."""
+    labelled = targets.get('labelled')
+    return None if labelled is None else labelled.float().view(-1, 1, 1, 1)
 
 
 def _branch(in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:

@@ -105,7 +105,8 @@ class MonoCenterCoder:
             ``heat``, ``labels``, ``depth`` (metres), ``confidence`` (exp(-s)), ``alpha`` (B, K); ``centers_2d``,
             ``size_2d``, ``centers_3d`` (B, K, 2) in input pixels; ``size_3d`` (B, K, 3) h, w, l in metres.
         """
-        outs = {name: as_float32(value) for name, value in outs.items()}
+        # mmdet views the heatmap as rows, which maps in channels-last layout do not allow.
+        outs = {name: as_float32(value).contiguous() for name, value in outs.items()}
         heat = outs['heatmap'].sigmoid().clamp(HEAT_EPS, 1 - HEAT_EPS)
         heat = get_local_maximum(heat, kernel=local_maximum_kernel)
         topk = min(topk, heat[0].numel())

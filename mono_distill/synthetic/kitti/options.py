@@ -52,7 +52,7 @@ class KittiOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, 'out', Path(self.out))
         _check(self, 'frames', 1 <= self.frames <= MAX_FRAMES, f'1 to {MAX_FRAMES}')
-        _check(self, 'seed', self.seed >= 0, 'at least 0')
+        _check(self, 'seed', 0 <= self.seed < 2**32, 'from 0 to 2**32 - 1')
         _check(self, 'image_scale', 0 < self.image_scale <= 1, 'above 0 and at most 1')
         rows = image_shape(self.image_scale)[0]
         _check(self, 'image_scale', rows >= MIN_IMAGE_ROWS, f'larger, for the images to have {MIN_IMAGE_ROWS} rows')

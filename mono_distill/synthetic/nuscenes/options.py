@@ -48,6 +48,8 @@ class NuScenesOptions:
         for name, lowest in (('scenes', 2), ('keyframes', 2), ('seed', 0)):
             if getattr(self, name) < lowest:
                 raise ConfigError(f'{name} must be at least {lowest}, got {getattr(self, name)}')
+        if self.seed >= 2**32:
+            raise ConfigError(f'seed must be below 2**32, got {self.seed}')
         if self.keyframes > MAX_KEYFRAMES:
             raise ConfigError(
                 f'keyframes must be at most {MAX_KEYFRAMES}, got {self.keyframes}; make more scenes instead'

@@ -44,3 +44,16 @@ def test_a_frame_without_objects_has_empty_arrays():
 def test_a_frame_without_annotations_is_an_error():
     with pytest.raises(DataError, match='frame 000007 has no annotations; drop LoadMonoKittiAnnotations'):
         LoadMonoKittiAnnotations()(dict(sample_id='000007', cam2img=CAM2IMG))
+
+
+def test_a_frame_without_annotations_can_be_let_through_without_objects():
+    results = LoadMonoKittiAnnotations(allow_unlabelled=True)(dict(sample_id='000007', cam2img=CAM2IMG))
+    assert results['labelled'] is False
+    assert len(results['gt_bboxes_3d']) == 0
+    assert results['gt_bboxes'].shape == (0, 4)
+    assert results['gt_centers_2d'].shape == (0, 2)
+    assert results['gt_labels_3d'].dtype == np.int64
+
+
+def test_a_frame_known_to_be_empty_is_labelled():
+    assert _load([])['labelled'] is True

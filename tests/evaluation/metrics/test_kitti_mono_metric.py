@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 
 from mono_distill.evaluation import KittiMonoMetric
+from mono_distill.evaluation.detections_file import load_detections
 from mono_distill.registry import METRICS
 from mono_distill.utils.errors import ConfigError, DataError, NonFiniteError
 
@@ -361,3 +362,31 @@ def test_no_message_is_printed(tmp_path: Path, random_frames, write_infos, capsy
     finally:
         logging.disable(logging.NOTSET)
     assert capsys.readouterr().out == ''
+
+
+def test_a_small_image_scores_like_the_same_at_full_size(tmp_path: Path, random_frames, write_infos):
+    truth = names(random_frames(3, 60)[0])
+    small = {name: {**annos, 'bbox': annos['bbox'] / 4} for name, annos in truth.items()}
+    scores = {}
+    for label, frames, options in (('full', truth, {}), ('quarter', small, {'image_scale': 0.25}), ('wrong', small, {})):
+        metric = KittiMonoMetric(write_infos(tmp_path / f'{label}.pkl', frames), classes=['Car'], **options)
+        found = [data_sample(name, as_detections(annos)) for name, annos in frames.items()]
+        scores[label] = evaluate(metric, found)
+    assert scores['quarter'] == pytest.approx(scores['full'])
+    assert scores['wrong'] != pytest.approx(scores['full'])
+
+
+def test_an_impossible_scale_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match='image_scale must be positive'):
+        KittiMonoMetric(tmp_path / 'infos.pkl', image_scale=0)
+
+
+def test_detections_are_kept_in_a_file(tmp_path: Path, random_frames, write_infos):
+    truth = names(random_frames(1, 5)[0])
+    file = tmp_path / 'found.npz'
+    metric = KittiMonoMetric(write_infos(tmp_path / 'infos.pkl', truth), classes=['Car'], detections_file=file)
+    evaluate(metric, [data_sample(name, as_detections(annos)) for name, annos in truth.items()])
+    read = load_detections(file)
+    assert list(read) == list(truth)
+    for name, annos in truth.items():
+        np.testing.assert_allclose(read[name]['location'], as_detections(annos)['location'])

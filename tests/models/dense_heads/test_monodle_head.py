@@ -170,3 +170,22 @@ def test_depth_leaves_the_head_in_single_precision_under_autocast():
         outs = head((feat,))
     assert outs['depth'].dtype == torch.float32
     assert outs['heatmap'].dtype == torch.bfloat16
+
+
+def test_an_unlabelled_image_trains_nothing_and_changes_no_other(head):
+    feats = torch.randn(2, 8, 24, 40)
+    metas = [{}, {'labelled': False}]
+    feats.requires_grad_()
+    losses = head.loss_by_feat(head((feats,)), [instances(3), instances(0)], metas)
+    sum(losses.values()).backward()
+    assert feats.grad[0].abs().sum() > 0
+    assert feats.grad[1].abs().sum() == 0
+    alone = head.loss_by_feat(head((feats[:1],)), [instances(3)], [{}])
+    for name, value in alone.items():
+        torch.testing.assert_close(losses[name], value)
+
+
+def test_an_image_known_to_be_empty_does_train_the_heatmap(head):
+    feats = torch.randn(1, 8, 24, 40, requires_grad=True)
+    sum(head.loss_by_feat(head((feats,)), [instances(0)], [{'labelled': True}]).values()).backward()
+    assert feats.grad.abs().sum() > 0

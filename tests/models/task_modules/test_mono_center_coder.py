@@ -174,3 +174,10 @@ def test_wrong_options_and_missing_metas_are_named(scene):
         MonoCenterCoder('exakt')
     with pytest.raises(DataError, match="lacks 'trans_mat'"):
         MonoCenterCoder().decode(outs, [{k: v for k, v in m.items() if k != 'trans_mat'} for m in metas])
+
+
+def test_maps_in_channels_last_layout_decode_alike(scene):
+    *_, metas, outs = scene
+    other = {name: value.contiguous(memory_format=torch.channels_last) for name, value in outs.items()}
+    for one, two in zip(MonoCenterCoder().decode(outs, metas), MonoCenterCoder().decode(other, metas), strict=True):
+        assert torch.equal(one.bboxes_3d.tensor, two.bboxes_3d.tensor)

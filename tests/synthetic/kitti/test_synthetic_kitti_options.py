@@ -15,7 +15,8 @@ def options(frames=40, **values):
     [
         ({'frames': 0}, r'frames must be 1 to 1000000, got 0'),
         ({'frames': 1_000_001}, r'frames must be 1 to 1000000'),
-        ({'seed': -1}, r'seed must be at least 0, got -1'),
+        ({'seed': -1}, r'seed must be from 0 to 2\*\*32 - 1, got -1'),
+        ({'seed': 2**32}, r'seed must be from 0 to 2\*\*32 - 1'),
         ({'image_scale': 0.0}, r'image_scale must be above 0 and at most 1, got 0\.0'),
         ({'image_scale': 1.5}, r'image_scale must be above 0 and at most 1, got 1\.5'),
         ({'image_scale': float('nan')}, r'image_scale must be above 0'),

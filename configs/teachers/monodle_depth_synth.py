@@ -1,0 +1,5 @@
+# The LiDAR teacher of `mono-distill bench synth`.
+_base_ = ['../students/monodle_synth.py']
+model = dict(data_preprocessor=dict(modality='depth'))
+val_dataloader = dict(dataset=dict(pipeline=_base_.depth_test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=_base_.depth_test_pipeline))

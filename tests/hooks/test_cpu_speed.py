@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+from torch import nn
+
+from mono_distill.hooks import BFloat16OptimWrapper, ChannelsLastHook
+from mono_distill.registry import HOOKS, OPTIM_WRAPPERS
+
+
+def conv():
+    return nn.Conv2d(4, 8, 3)
+
+
+def is_channels_last(module):
+    return module.weight.is_contiguous(memory_format=torch.channels_last) and not module.weight.is_contiguous()
+
+
+def test_both_are_found_by_their_names():
+    assert OPTIM_WRAPPERS.get('mono_distill.BFloat16OptimWrapper') is BFloat16OptimWrapper
+    assert HOOKS.get('mono_distill.ChannelsLastHook') is ChannelsLastHook
+
+
+def test_the_forward_pass_runs_in_bfloat16_and_weights_stay_as_they_are():
+    model = conv()
+    wrapper = BFloat16OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    before = model.weight.detach().clone()
+    with wrapper.optim_context(model):
+        out = model(torch.randn(1, 4, 8, 8))
+    assert out.dtype == torch.bfloat16
+    wrapper.update_params(out.float().sum())
+    assert model.weight.dtype == torch.float32
+    assert not torch.equal(model.weight, before)
+    assert model(torch.randn(1, 4, 8, 8)).dtype == torch.float32
+
+
+def test_student_and_teachers_change_their_layout_and_not_their_values():
+    model, teacher = nn.Sequential(conv()), conv()
+    model.bank = SimpleNamespace(teachers=dict(t=SimpleNamespace(model=teacher)))
+    before = model[0].weight.detach().clone()
+    ChannelsLastHook().before_train(SimpleNamespace(model=model))
+    assert is_channels_last(model[0])
+    assert is_channels_last(teacher)
+    assert torch.equal(model[0].weight, before)
+
+
+def test_a_model_without_teachers_is_fine():
+    model = nn.Sequential(conv())
+    ChannelsLastHook().before_train(SimpleNamespace(model=model))
+    assert is_channels_last(model[0])
