@@ -1,4 +1,5 @@
-# `make` lists the targets. Variables: PYTHON (3.11 or 3.12), VENV, VENV_FULL, JOBS (test processes), PYTEST_ARGS.
+# `make` lists the targets. Variables: PYTHON (3.11 or 3.12), VENV, VENV_FULL, JOBS (test processes), PYTEST_ARGS,
+# DEMO_ARGS (options of mono-distill demo).
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -11,6 +12,7 @@ VENV ?= .venv
 VENV_FULL ?= .venv-full
 JOBS ?= 2
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 MMCV := 2.1.0
 # spearman_eps.py needs a folder of images and is run by hand.
 BENCHMARKS ?= losses kitti_metric
@@ -110,9 +112,8 @@ lint: setup ## ruff, mypy and import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-demo: setup ## say what works on this machine (no data set needed)
-	$(VENV)/bin/mono-distill doctor
-	@echo 'A training run on data that the package makes itself comes with the synthetic world (mono_distill/synthetic).'
+demo: setup ## make driving data, train teacher and student, distil, report: a quarter of an hour, continues after Ctrl-C
+	$(VENV)/bin/mono-distill demo $(DEMO_ARGS)
 
 bench: setup ## time and memory of the losses and of KITTI evaluation (minutes)
 	@for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(VENV)/bin/python benchmarks/$$name.py; done

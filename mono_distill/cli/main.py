@@ -14,6 +14,7 @@ from mono_distill.version import __version__
 COMMANDS = {
     'doctor': 'say what works on this machine, what does not, and the command that mends it',
     'synth': 'make a data set of the embedded driving world, in the format of KITTI or nuScenes',
+    'demo': 'make driving data, train, distil and report on it, in minutes on a CPU',
     'prepare': 'turn a data set folder into infos and LiDAR depth maps',
     'browse': 'draw augmented training samples: boxes, depth map, LiDAR from above',
     'train': 'train a config (what mim train runs)',
