@@ -78,7 +78,7 @@ def complete_depth(sparse: np.ndarray, params: DepthCompletion | None = None) ->
 
     Args:
         sparse: (H, W) depth map, metres, 0 = not measured.
-        params: Kernel sizes and switches; by default :func:`completion_for` the map's size.
+        params: Kernel sizes and switches; by default those for a full image, see :func:`completion_for`.
 
     Returns:
         (H, W) float32 depth map. Pixels above the highest return of their column (sky, tree tops) and the inside of
@@ -95,7 +95,7 @@ def complete_depth(sparse: np.ndarray, params: DepthCompletion | None = None) ->
     """
     if sparse.ndim != 2:
         raise ShapeError(f'a depth map must be (H, W), got {sparse.shape}')
-    params = params or completion_for(sparse.shape)
+    params = params or DepthCompletion()
     sparse = np.ascontiguousarray(sparse, dtype=np.float32)
     if not (sparse > 0).any():
         return np.zeros_like(sparse)

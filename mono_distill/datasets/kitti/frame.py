@@ -12,7 +12,7 @@ import numpy as np
 
 from mono_distill.datasets.kitti.boxes import points_in_boxes
 from mono_distill.datasets.kitti.calibration import KittiCalibration, read_calib
-from mono_distill.datasets.kitti.depth_completion import DepthCompletion, complete_depth
+from mono_distill.datasets.kitti.depth_completion import DepthCompletion, complete_depth, completion_for
 from mono_distill.datasets.kitti.depth_maps import project_lidar_to_depth, write_depth_png
 from mono_distill.datasets.kitti.images import decode_image_shape, is_whole_png, png_header
 from mono_distill.datasets.kitti.infos import FrameAnnotation, build_info
@@ -201,7 +201,7 @@ def _write_depth_maps(frame: _Frame, paths: dict[str, Path], options: FrameOptio
     # The points are in the camera frame already.
     sparse = project_lidar_to_depth(frame.points, np.eye(4), frame.calib.P2, shape=frame.shape)
     for kind, path in paths.items():
-        depth = sparse if kind == 'sparse' else complete_depth(sparse, options.completion)
+        depth = sparse if kind == 'sparse' else complete_depth(sparse, options.completion or completion_for(frame.shape))
         try:
             write_depth_png(path, depth)
         except OSError as error:

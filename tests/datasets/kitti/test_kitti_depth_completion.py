@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mono_distill.datasets.kitti.calibration import read_calib
-from mono_distill.datasets.kitti.depth_completion import DepthCompletion, complete_depth
+from mono_distill.datasets.kitti.depth_completion import DepthCompletion, complete_depth, completion_for
 from mono_distill.datasets.kitti.depth_maps import project_lidar_to_depth
 from mono_distill.datasets.kitti.velodyne import read_velodyne
 from mono_distill.utils.errors import ConfigError, ShapeError
@@ -80,6 +80,21 @@ def test_empty_map_stays_empty():
     assert not dense.any()
 
 
+def test_a_small_image_keeps_a_far_car_apart_from_the_near_wall_beside_it():
+    # A car at 40 m is five pixels high and eight wide where KITTI's image is shown at a quarter of its size.
+    truth = np.full((94, 310), 60.0, np.float32)
+    truth[40:60, :100] = 8.0
+    truth[44:49, 100:108] = 40.0
+    sparse = np.where(np.random.default_rng(0).random(truth.shape) < 0.75, truth, 0).astype(np.float32)
+    for_small, for_full = (
+        np.mean(np.abs(complete_depth(sparse, params)[44:49, 100:108] - 40) < 1)
+        for params in (completion_for(truth.shape), completion_for((375, 1242)))
+    )
+    # The wall grows by one pixel of eight; kernels for the full image let it grow by three and more.
+    assert for_small > 0.8
+    assert for_full < 0.65
+
+
 def test_input_is_not_changed():
     sparse = scan_lines(ground_plane())
     before = sparse.copy()
@@ -97,7 +112,7 @@ def test_wrong_shape_is_refused():
     [
         ({'close_kernel': 4}, 'odd and positive'),
         ({'range_kernels': (7, 5, 0)}, 'odd and positive'),
-        ({'median_kernel': 7}, 'median_kernel must be 3 or 5'),
+        ({'median_kernel': 7}, 'median_kernel must be 1, 3 or 5'),
         ({'range_limits': (30.0, 15.0)}, 'range_limits must ascend'),
     ],
 )

@@ -368,7 +368,11 @@ def test_a_small_image_scores_like_the_same_at_full_size(tmp_path: Path, random_
     truth = names(random_frames(3, 60)[0])
     small = {name: {**annos, 'bbox': annos['bbox'] / 4} for name, annos in truth.items()}
     scores = {}
-    for label, frames, options in (('full', truth, {}), ('quarter', small, {'image_scale': 0.25}), ('wrong', small, {})):
+    for label, frames, options in (
+        ('full', truth, {}),
+        ('quarter', small, {'image_scale': 0.25}),
+        ('wrong', small, {}),
+    ):
         metric = KittiMonoMetric(write_infos(tmp_path / f'{label}.pkl', frames), classes=['Car'], **options)
         found = [data_sample(name, as_detections(annos)) for name, annos in frames.items()]
         scores[label] = evaluate(metric, found)
