@@ -19,6 +19,7 @@ COMMANDS = {
     'browse': 'draw augmented training samples: boxes, depth map, LiDAR from above',
     'train': 'train a config (what mim train runs)',
     'test': 'evaluate a checkpoint (what mim test runs)',
+    'bench': 'run a benchmark: what distillation adds, on the embedded world',
     'taps': 'list the names a distillation config can tap',
 }
 

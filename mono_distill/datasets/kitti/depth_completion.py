@@ -55,8 +55,8 @@ class DepthCompletion:
             raise ConfigError(f'range_limits must ascend, got {self.range_limits}')
 
 
-# A scan of 64 lines covers three quarters of the pixels of an image of a quarter of KITTI's height: only gaps of a pixel
-# are left. The kernels for full images would let near surfaces swallow cars at 40 m, which are five pixels high.
+# A scan of 64 lines covers three quarters of the pixels of an image of a quarter of KITTI's height: only gaps of a
+# pixel are left. The kernels for full images would let near surfaces swallow cars at 40 m, which are five pixels high.
 SMALL_IMAGE = DepthCompletion(
     range_kernels=(3, 1, 1), close_kernel=3, fill_kernel=3, fill_steps=6, median_kernel=1, bilateral_sigma=None
 )

@@ -201,7 +201,9 @@ def _write_depth_maps(frame: _Frame, paths: dict[str, Path], options: FrameOptio
     # The points are in the camera frame already.
     sparse = project_lidar_to_depth(frame.points, np.eye(4), frame.calib.P2, shape=frame.shape)
     for kind, path in paths.items():
-        depth = sparse if kind == 'sparse' else complete_depth(sparse, options.completion or completion_for(frame.shape))
+        depth = (
+            sparse if kind == 'sparse' else complete_depth(sparse, options.completion or completion_for(frame.shape))
+        )
         try:
             write_depth_png(path, depth)
         except OSError as error:

@@ -1,0 +1,1 @@
+"""The benchmark on the embedded world: teacher, student, and what distillation adds to its control."""
