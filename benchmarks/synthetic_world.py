@@ -91,7 +91,10 @@ def table(rows: list[dict], machine: str) -> str:
         for row in rows
     ]
     notes = (
-        'A nuScenes frame is a key-frame: six images, its sweep and those that lead to it.',
+        (
+            'A nuScenes frame is a key-frame: six images, its sweep and the nine that lead to it; what must be reached '
+            'is for six images and one sweep.'
+        ),
         'Seconds are those the process computed; nothing else runs in it.',
     )
     return '\n'.join([*lines, '', *notes]) + '\n'
