@@ -112,7 +112,7 @@ lint: setup ## ruff, mypy and import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-demo: setup ## make driving data, train teacher and student, distil, report: a quarter of an hour, continues after Ctrl-C
+demo: setup ## make driving data, train teacher and student, distil, report: about ten minutes, continues after Ctrl-C
 	$(VENV)/bin/mono-distill demo $(DEMO_ARGS)
 
 bench: setup ## time and memory of the losses and of KITTI evaluation (minutes)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TEXT = """\
 Generates driving scenes in KITTI's format, prepares them, trains a LiDAR teacher and a camera student side by side,
 distils the student with MonoSKD (beside it the same student is trained on without a teacher), evaluates all of them,
-prints a table and writes OUT/report.html. About a quarter of an hour on two cores. Interrupted at any point, the same
+prints a table and writes OUT/report.html. About ten minutes on two cores. Interrupted at any point, the same
 command goes on where it was.
 """
 # Where the output is not a terminal, a line about the progress is printed that often.
