@@ -34,10 +34,7 @@ def box_masks(
         tensor([[[0, 1, 1, 0],
                  [0, 0, 0, 0]]], dtype=torch.int32)
     """
-    x1, y1, x2, y2 = (boxes / stride).trunc().unbind(-1)
-    height, width = size
-    wrap = negative_indices == 'wrap'
-    return _union(_interval(y1, y2, height, wrap), _interval(x1, x2, width, wrap))
+    return _union(*box_intervals((boxes / stride).trunc(), size, wrap=negative_indices == 'wrap'))
 
 
 def gaussian_square_masks(boxes: Tensor, valid: Tensor, size: tuple[int, int], *, stride: int) -> Tensor:
@@ -68,10 +65,8 @@ def gaussian_square_masks(boxes: Tensor, valid: Tensor, size: tuple[int, int], *
     # A radius of -1 makes the square of an invalid slot empty.
     radius = torch.where(valid, radius, -1)
     centre_x, centre_y = ((x1 + x2) / 2).trunc(), ((y1 + y2) / 2).trunc()
-    height, width = size
-    rows = _interval(centre_y - radius, centre_y + radius + 1, height, wrap=False)
-    columns = _interval(centre_x - radius, centre_x + radius + 1, width, wrap=False)
-    return _union(rows, columns)
+    squares = [centre_x - radius, centre_y - radius, centre_x + radius + 1, centre_y + radius + 1]
+    return _union(*box_intervals(torch.stack(squares, -1).float(), size, wrap=False))
 
 
 def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float = 0.7) -> Tensor:
@@ -103,16 +98,30 @@ def _larger_root(a: float, b: Tensor, c: Tensor) -> Tensor:
     return (b + (b * b - 4 * a * c).clamp(min=0).sqrt()) / 2
 
 
-def _interval(start: Tensor, stop: Tensor, length: int, wrap: bool) -> Tensor:
-    """Mark ``start <= i < stop`` of ``length`` places for each interval ``(B, N)``: ``(B, N, length)`` bool."""
+def box_intervals(bounds: Tensor, size: tuple[int, int], *, wrap: bool) -> tuple[Tensor, Tensor]:
+    """Mark the rows and the columns of each box.
+
+    Args:
+        bounds: ``(B, N, 4)`` whole numbers: first column, first row, and the column and row behind the last.
+        size: Map ``(height, width)``.
+        wrap: Whether negative bounds count from the far end.
+
+    Returns:
+        Rows ``(B, N, height)`` and columns ``(B, N, width)``: 1 inside, else 0, of the dtype of ``bounds``.
+    """
+    height, width = size
     if wrap:
-        start = torch.where(start < 0, start + length, start)
-        stop = torch.where(stop < 0, stop + length, stop)
-    places = torch.arange(length, device=start.device)
-    return (places >= start.unsqueeze(-1)) & (places < stop.unsqueeze(-1))
+        far = bounds.new_tensor([width, height, width, height])
+        bounds = torch.where(bounds < 0, bounds + far, bounds)
+    # Both axes in one go: on small maps the calls cost more than the arithmetic. A place inside is at least one half
+    # closer to the middle than half the length, one outside as much farther; all this is exact in halves of pixels.
+    places = torch.arange(max(size), dtype=bounds.dtype, device=bounds.device)
+    start, stop = bounds.unsqueeze(-1).chunk(2, dim=2)
+    inside = torch.sub((stop - start + 1) / 2, (places - (start + stop - 1) / 2).abs_()).clamp_(0, 1)
+    return inside[:, :, 1, :height], inside[:, :, 0, :width]
 
 
 def _union(rows: Tensor, columns: Tensor) -> Tensor:
     """Union over N of the rectangles ``rows (B, N, H)`` times ``columns (B, N, W)``."""
-    # A product of 0/1 matrices counts the boxes over each pixel; float because integer bmm is slow or missing.
-    return torch.bmm(rows.transpose(1, 2).float(), columns.float()) > 0
+    # A product of 0/1 matrices counts the boxes over each pixel.
+    return torch.bmm(rows.transpose(1, 2), columns).bool()

@@ -1,0 +1,166 @@
+"""RoIAlign as two small matrix products, without loops, data-dependent shapes or host synchronisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mono_distill.utils.errors import ConfigError, ShapeError
+
+
+def roi_align(
+    features: Tensor,
+    boxes: Tensor,
+    bins: int = 7,
+    *,
+    stride: float = 1,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> Tensor:
+    r"""Average features over the bins of boxes (He et al., Mask R-CNN, section 3).
+
+    A bin is the mean of a regular grid of points that are read bilinearly; points more than one pixel outside of the
+    map count as zero, nearer ones take the value of its border. The grid is a product of rows and columns, so the
+    pooled box is :math:`W_y F W_x^T` with the matrices of :func:`roi_align_weights`. Up to rounding it equals mmcv's
+    (``mmcv.ops.roi_align`` with ``pool_mode='avg'``), where boxes get no gradient either.
+
+    As every pixel of a map takes part in the products (mostly with weight zero), one that is NaN or infinite makes all
+    boxes in its row or column NaN.
+
+    Args:
+        features: ``(B, C, H, W)``.
+        boxes: ``(B, N, 4)`` xyxy in input pixels, the boxes of each image; a box without area pools zeros if sampling
+            is adaptive.
+        bins: Rows and columns of bins.
+        stride: Input pixels per pixel of the map.
+        sampling_ratio: Points of a bin in each direction; 0: as many as the bin has pixels, rounded up.
+        aligned: Whether pixel centres lie at half-integer coordinates. ``False`` is the older form, which also enlarges
+            boxes to at least one pixel of the map.
+
+    Returns:
+        ``(B, N, C, bins, bins)``, rows before columns; not contiguous.
+
+    Raises:
+        ShapeError: ``features`` or ``boxes`` have the wrong shape.
+        ConfigError: ``bins`` is not positive or ``sampling_ratio`` is negative.
+
+    Example:
+        >>> ramp = torch.arange(8.0).expand(1, 1, 8, 8)
+        >>> roi_align(ramp, torch.tensor([[[0.0, 0.0, 8.0, 4.0]]]), 2)
+        tensor([[[[[1.5000, 5.5000],
+                   [1.5000, 5.5000]]]]])
+    """
+    if features.dim() != 4:
+        raise ShapeError(f'roi_align: features have shape {tuple(features.shape)}, expected (B, C, H, W).')
+    size = (features.shape[2], features.shape[3])
+    rows, columns = roi_align_weights(boxes, size, bins, stride=stride, sampling_ratio=sampling_ratio, aligned=aligned)
+    if features.shape[0] != boxes.shape[0]:
+        raise ShapeError(
+            f'roi_align: features of {features.shape[0]} images and boxes of {boxes.shape[0]}; give each image its '
+            'list of boxes, padded with zeros.'
+        )
+    return pool_boxes(features, rows, columns)
+
+
+@torch.no_grad()
+def roi_align_weights(
+    boxes: Tensor,
+    size: tuple[int, int],
+    bins: int = 7,
+    *,
+    stride: float = 1,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """How much each row and each column of a map adds to each bin; see :func:`roi_align`.
+
+    Several maps of one size share these matrices (:func:`pool_boxes`).
+
+    Args:
+        boxes: ``(B, N, 4)`` xyxy in input pixels.
+        size: Map ``(height, width)``.
+        bins: Rows and columns of bins.
+        stride: Input pixels per pixel of the map.
+        sampling_ratio: Points of a bin in each direction; 0: as many as the bin has pixels, rounded up.
+        aligned: Whether pixel centres lie at half-integer coordinates.
+
+    Returns:
+        Weights of rows ``(B, N, bins, height)`` and of columns ``(B, N, bins, width)``, float64. Those of a bin add up
+        to the share of its points that are not outside.
+
+    Raises:
+        ShapeError: ``boxes`` has the wrong shape.
+        ConfigError: ``bins`` is not positive or ``sampling_ratio`` is negative.
+
+    Example:
+        >>> roi_align_weights(torch.tensor([[[0.0, 0.0, 4.0, 2.0]]]), (3, 5), 2)[1]
+        tensor([[[[0.5000, 0.5000, 0.0000, 0.0000, 0.0000],
+                  [0.0000, 0.0000, 0.5000, 0.5000, 0.0000]]]], dtype=torch.float64)
+    """
+    if bins <= 0 or sampling_ratio < 0:
+        raise ConfigError(
+            f'roi_align: bins={bins} must be positive and sampling_ratio={sampling_ratio} must be positive or 0.'
+        )
+    if boxes.dim() != 3 or boxes.shape[2] != 4:
+        raise ShapeError(f'roi_align: boxes have shape {tuple(boxes.shape)}, expected (B, N, 4).')
+    boxes = boxes if boxes.dtype == torch.float64 else boxes.float()
+    x1, y1, x2, y2 = (boxes / stride - (0.5 if aligned else 0.0)).unbind(-1)
+    smallest = 0.0 if aligned else 1.0
+    rows, columns = (
+        _axis_weights(low, (high - low).clamp(min=smallest) / bins, length, bins, sampling_ratio)
+        for low, high, length in ((y1, y2, size[0]), (x1, x2, size[1]))
+    )
+    return rows, columns
+
+
+def pool_boxes(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Contract the rows and columns of maps with those of boxes.
+
+    Args:
+        features: ``(B, C, H, W)``.
+        rows: ``(B, N, bins, H)``, cast to the dtype of the features.
+        columns: ``(B, N, bins, W)``, likewise.
+
+    Returns:
+        ``(B, N, C, bins, bins)``, not contiguous.
+
+    Example:
+        >>> pool_boxes(torch.ones(1, 3, 2, 4), torch.ones(1, 5, 7, 2), torch.ones(1, 5, 7, 4)).shape
+        torch.Size([1, 5, 3, 7, 7])
+    """
+    batch, channels, height, _ = features.shape
+    slots, bins = rows.shape[1:3]
+    rows, columns = rows.to(features.dtype), columns.to(features.dtype)
+    # Columns first: they are contiguous, and images are wider than high, so less is left for the second product.
+    narrow = torch.bmm(features.flatten(1, 2), columns.flatten(1, 2).transpose(1, 2))
+    narrow = narrow.view(batch, channels, height, slots, bins).permute(0, 3, 2, 1, 4)
+    pooled = torch.matmul(rows, narrow.reshape(batch, slots, height, channels * bins))
+    return pooled.view(batch, slots, bins, channels, bins).transpose(2, 3)
+
+
+def _axis_weights(start: Tensor, bin_size: Tensor, length: int, bins: int, sampling_ratio: int) -> Tensor:
+    r"""Weights of one axis ``(B, N, bins, length)``, float64, of intervals that begin at ``start (B, N)``.
+
+    Reading at a position v linearly is a sum of steps: with :math:`c_k(v) = \operatorname{clamp}(v - k, 0, 1)` pixel k
+    gets the weight :math:`c_{k-1}(v) - c_k(v)`, where the first and the last pixel, which also serve positions beyond
+    them, have :math:`c_{-1} = 1` and :math:`c_{length-1} = 0`. The points of a bin are equidistant, so the sum of
+    :math:`c_k` over them needs only the numbers of points below k and below k + 1, whatever the number of points.
+    """
+    # The number of points is rounded up in the precision of the boxes, as mmcv does; what follows would lose digits.
+    points = bin_size.ceil() if sampling_ratio == 0 else torch.full_like(bin_size, sampling_ratio)
+    points, size = points.double()[..., None, None], bin_size.double()[..., None, None]
+    # A box without area has all its points at its start; the division below must not be by zero.
+    step = (size / points.clamp(min=1)).clamp(min=1e-30)
+    first = start.double()[..., None, None] + size * torch.arange(bins, device=start.device).unsqueeze(1) + step / 2
+
+    outside_below = ((-1 - first) / step).ceil().clamp(min=0).minimum(points)
+    inside_end = ((length - first) / step).floor().add(1).clamp(min=0).minimum(points)
+    pixels = torch.arange(length, device=start.device)
+    below = ((pixels - first) / step).ceil().maximum(outside_below).minimum(inside_end)
+    under, upper = below[..., :-1], below[..., 1:]
+    # Points above the next pixel count 1, those between count their distance, whose mean is that of the first and last.
+    between = first + step * (under + upper - 1) / 2 - pixels[:-1]
+    steps = inside_end - upper + (upper - under) * between
+    inside = inside_end - outside_below
+    weights = torch.cat([inside, steps], -1) - torch.cat([steps, torch.zeros_like(inside)], -1)
+    return weights / points.clamp(min=1)
