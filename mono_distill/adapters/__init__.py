@@ -1,7 +1,15 @@
-"""Adapters."""
+"""Trainable bridges between the feature spaces of student and teacher."""
 
+from mono_distill.adapters.channel_mean import ChannelMeanConv
 from mono_distill.adapters.conv import ConvAdapter
+from mono_distill.adapters.key_point_sampler import BEVKeyPointSampler
+from mono_distill.adapters.projector import Projector
+from mono_distill.adapters.review_fusion import ReviewFusion
 
 __all__ = [
+    'BEVKeyPointSampler',
+    'ChannelMeanConv',
     'ConvAdapter',
+    'Projector',
+    'ReviewFusion',
 ]

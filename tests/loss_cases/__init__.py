@@ -1,6 +1,12 @@
 """Every distillation loss with what it promises, a file per method; tested in ``tests/losses/test_contract.py``."""
 
-from loss_cases import monodistill
+from loss_cases import monodistill, monostl, monotakd, neighbours, stxd
 from loss_cases.case import Case
 
-CASES: dict[str, Case] = {**monodistill.CASES}
+CASES: dict[str, Case] = {
+    **monodistill.CASES,
+    **monostl.CASES,
+    **monotakd.CASES,
+    **stxd.CASES,
+    **neighbours.CASES,
+}

@@ -56,6 +56,8 @@ class Case:
         nan_teacher: ``'ignored'``: NaN entries of the teacher add nothing and send no gradient; ``'shown'``: the loss
             becomes NaN, so that nobody trains on it unknowingly.
         unused: Entries of the student (positions among its tensors) that get no gradient by the formula.
+        detached: Whether the formula holds a part of the student fixed for the gradient (an attention, say), so that
+            finite differences say something else.
     """
 
     function: Callable[..., Tensor]
@@ -72,6 +74,7 @@ class Case:
     dead: bool = True
     nan_teacher: str = 'shown'
     unused: tuple[int, ...] = ()
+    detached: bool = False
 
     def __call__(self, arguments: Arguments) -> Tensor:
         """Evaluate the loss."""

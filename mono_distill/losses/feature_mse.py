@@ -1,0 +1,175 @@
+"""Mean squared distance of feature maps (CMKD, ECCV 2022; IMD and CMRD of MonoTAKD, CVPR 2025)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mono_distill.losses.feature_pairs import Features, full_precision, paired_levels
+from mono_distill.losses.feature_scale import Scale, Statistics, check_scale, rescale_features
+from mono_distill.losses.masked import mean_over_ranks, require_shape
+from mono_distill.registry import MODELS
+from mono_distill.utils.errors import ConfigError, ShapeError
+
+Compare = Literal['features', 'channel_mean']
+
+
+def feature_mse_loss(
+    student: Features,
+    teacher: Features,
+    mask: Tensor | Sequence[Tensor] | None = None,
+    *,
+    compare: Compare = 'features',
+    normalize: Scale | None = None,
+    statistics: Statistics = 'image',
+    empty_weight: float | None = None,
+) -> Tensor:
+    r"""Squared distance of features, averaged over images, channels and places.
+
+    .. math:: L = \sum_\ell \frac{\sum_{b,h,w} M_\ell\, \operatorname{mean}_c (\phi(S_\ell) - \phi(T_\ell))^2}
+        {\sum_{b,h,w} M_\ell}
+
+    with :math:`\phi` the identity and :math:`M = 1` unless options say otherwise. The published uses are:
+
+    * **CMKD**, feature distillation: student and LiDAR map before the 2D backbone, weight 32. Its alternative SUM mode
+      compares channel means over their own mean: ``compare='channel_mean', normalize='mean', statistics='batch'``.
+    * **IMD** of MonoTAKD, :math:`\operatorname{MSE}(F_{vis}, F_A)`: the student's visual map and the teaching
+      assistant's. In the released code (``pcdet/models/detectors/cmkd_TAKD.py``, ``normalize_``) both maps are first
+      scaled to [0, 1] by one minimum and maximum of the batch each, ``normalize='minmax', statistics='batch'``; it
+      also detaches both, so the released term has this value and no gradient. Here it has one; weight 0 is what the
+      release trained with. Before November 2024 that repository compared the maps as they are, as in the paper.
+    * **CMRD** of MonoTAKD, :math:`\operatorname{MSE}(\hat F_{spa}, F_{res})`: the student's spatial map behind its
+      alignment module and :func:`mono_distill.targets.residual_target`.
+
+    The paper adds IMD and CMRD with weight 1; the release has 1 and 0.2; the same repository in 2023 had CMKD's 32 in
+    front of both (32 and 6.4), with the same weights of the head's terms.
+
+    Args:
+        student: Map ``(B, C, H, W)`` or sequence of maps.
+        teacher: The same shapes; receives no gradient.
+        mask: Weights ``(B, H, W)`` of the places (bool or not negative), or a sequence of them, one per level;
+            ``None`` for all alike. Where it is 0 the teacher may hold anything. Without any weight the loss is 0.
+            Under distributed training the weights are summed over all processes.
+        compare: ``'features'``, or ``'channel_mean'``: both maps averaged over channels first.
+        normalize: How both maps are brought to one scale before they are compared, each by its own statistics, mask
+            or not: :func:`mono_distill.losses.feature_scale.rescale_features`.
+        statistics: Whether these are of the ``'image'`` or of the ``'batch'`` of this process.
+        empty_weight: Weight of the places at which the teacher is 0 in every channel (a LiDAR map is mostly empty), on
+            top of the mask; officially 0.05 (``use_nonzero_mask``, off in the released config). ``None`` for 1.
+
+    Returns:
+        0-dim tensor.
+
+    Raises:
+        ShapeError: Student, teacher and mask do not fit.
+        ConfigError: An option is unknown or negative.
+
+    Example:
+        >>> teacher = torch.ones(1, 4, 2, 2)
+        >>> feature_mse_loss(3 * teacher, teacher)
+        tensor(4.)
+        >>> feature_mse_loss(3 * teacher, teacher, compare='channel_mean', normalize='mean')
+        tensor(0.)
+    """
+    _check_options(compare, normalize, statistics, empty_weight)
+    pairs = paired_levels(student, teacher, loss='feature_mse_loss')
+    weights = [_place_weights(t, m, empty_weight) for (_, t), m in zip(pairs, _level_masks(mask, pairs), strict=True)]
+    with full_precision(pairs[0][0]):
+        sums, totals = [], []
+        for (s, t), weight in zip(pairs, weights, strict=True):
+            if compare == 'channel_mean':
+                s, t = s.mean(1, keepdim=True), t.mean(1, keepdim=True)
+            s, t = rescale_features(s, normalize, statistics), rescale_features(t, normalize, statistics)
+            sums.append(_weighted_distance(s, t, weight))
+            totals.append(s.new_ones(()) if weight is None else weight.sum())
+        divisors = torch.stack(totals)
+        if mask is not None or empty_weight is not None:
+            divisors = mean_over_ranks(divisors)
+        return (torch.stack(sums) / torch.where(divisors == 0, 1.0, divisors)).sum()
+
+
+def _weighted_distance(student: Tensor, teacher: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted sum over places of the squared distance averaged over channels; its plain mean without weights."""
+    if weight is None:
+        return F.mse_loss(student, teacher)
+    # Where nothing is compared the student meets itself, so that NaN of the teacher stays out of the gradient.
+    target = torch.where(weight.unsqueeze(1) == 0, student.detach(), teacher)
+    return ((student - target).square().mean(1) * weight).sum()
+
+
+def _level_masks(mask: Tensor | Sequence[Tensor] | None, pairs: list[tuple[Tensor, Tensor]]) -> list[Tensor | None]:
+    """One mask ``(B, H, W)`` per level, checked, in the precision of the maps."""
+    if mask is None:
+        return [None] * len(pairs)
+    masks = [mask] if isinstance(mask, Tensor) else list(mask)
+    if len(masks) != len(pairs):
+        raise ShapeError(f'feature_mse_loss: {len(pairs)} levels but {len(masks)} masks; give one per level.')
+    for level, ((s, _), m) in enumerate(zip(pairs, masks, strict=True)):
+        require_shape(m, (s.shape[0], *s.shape[2:]), loss='feature_mse_loss', name=f'mask of level {level}')
+    return [m.detach().to(s.dtype) for (s, _), m in zip(pairs, masks, strict=True)]
+
+
+def _place_weights(teacher: Tensor, mask: Tensor | None, empty_weight: float | None) -> Tensor | None:
+    if empty_weight is None:
+        return mask
+    weight = torch.where(teacher.abs().amax(1) == 0, empty_weight, 1.0).to(teacher.dtype)
+    return weight if mask is None else weight * mask
+
+
+def _check_options(compare: str, normalize: str | None, statistics: str, empty_weight: float | None) -> None:
+    """Raise ConfigError for options that do not exist."""
+    if compare not in get_args(Compare):
+        raise ConfigError(f"feature_mse_loss: compare must be 'features' or 'channel_mean', got '{compare}'.")
+    check_scale(normalize, statistics, owner='feature_mse_loss')
+    if empty_weight is not None and not empty_weight >= 0:
+        raise ConfigError(f'feature_mse_loss: empty_weight must be None or not negative, got {empty_weight}.')
+
+
+@MODELS.register_module()
+class FeatureMSELoss(nn.Module):
+    """Module form of :func:`feature_mse_loss`: CMKD's feature term, MonoTAKD's IMD and CMRD.
+
+    Args:
+        compare: ``'features'``, or ``'channel_mean'`` for CMKD's SUM mode.
+        normalize: ``None``, ``'minmax'`` (MonoTAKD as released), ``'mean'`` (CMKD's SUM mode) or ``'standard'``.
+        statistics: ``'image'``, or ``'batch'`` as in both official codes.
+        empty_weight: Weight of places at which the teacher is empty; ``None`` for 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        compare: Compare = 'features',
+        normalize: Scale | None = None,
+        statistics: Statistics = 'image',
+        empty_weight: float | None = None,
+    ) -> None:
+        super().__init__()
+        _check_options(compare, normalize, statistics, empty_weight)
+        self.compare: Compare = compare
+        self.normalize: Scale | None = normalize
+        self.statistics: Statistics = statistics
+        self.empty_weight = empty_weight
+
+    def forward(self, student: Features, teacher: Features, mask: Tensor | Sequence[Tensor] | None = None) -> Tensor:
+        """See :func:`feature_mse_loss`."""
+        return feature_mse_loss(
+            student,
+            teacher,
+            mask,
+            compare=self.compare,
+            normalize=self.normalize,
+            statistics=self.statistics,
+            empty_weight=self.empty_weight,
+        )
+
+    def extra_repr(self) -> str:
+        """Show the options in ``repr``."""
+        return (
+            f'compare={self.compare!r}, normalize={self.normalize!r}, statistics={self.statistics!r}, '
+            f'empty_weight={self.empty_weight}'
+        )
