@@ -4,8 +4,9 @@
 
 Inputs are those of DLA-34 at 384 x 1280: student and rectified teacher features of 64, 128, 256 and 512 channels at
 strides 4 to 32, ten objects per image. A row is one forward and backward pass (masks: forward) on one thread of the
-CPU: median processor time, and the peak of the memory that PyTorch allocated (buffers of NumPy, which only the
-straightforward forms use, not counted). The results of both forms are compared first.
+CPU: median processor time of both forms taken in turn, and the peak of the memory that PyTorch allocated (buffers of
+NumPy and numba not counted). The results of both forms are compared first. The package torchsort, the usual
+implementation of soft ranks, is compared with where it can be imported.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from mono_distill import losses, ops
 STRIDES = (4, 8, 16, 32)
 CHANNELS = (64, 128, 256, 512)
 IMAGE = (384, 1280)
+NUMBERS = 245760  # of an image at the coarsest level: 512 x 12 x 40
+DTYPES = (torch.float32, torch.float64)
 
 
 class Inputs:
@@ -54,20 +57,46 @@ class Inputs:
             mask_2d=torch.ones(batch, 10, dtype=torch.bool),
             heading_bin=torch.randint(12, (batch, 10)),
         )
-        self.rows = torch.randn(batch, 245760, dtype=torch.float64, requires_grad=True)
-        self.cotangent = torch.randn(batch, 245760, dtype=torch.float64)
+        self.rows = [torch.randn(batch, NUMBERS, dtype=dtype, requires_grad=True) for dtype in DTYPES]
+        self.cotangents = [torch.randn(batch, NUMBERS, dtype=dtype) for dtype in DTYPES]
+
+    def leaves(self) -> list[Tensor]:
+        """Everything that receives a gradient."""
+        return [*self.student, *self.student_head.values(), *self.rows]
 
 
-def comparisons(x: Inputs) -> Iterator[tuple[str, Callable[[], Tensor], Callable[[], Tensor]]]:
+Form = Callable[[], Tensor]
+
+
+def rankings(x: Inputs) -> Iterator[tuple[str, Form | None, Form]]:
+    """Yield name, straightforward form and ours of the soft and hard ranks; ``None`` for a package that is missing."""
+    for rows, cotangent in zip(x.rows, x.cotangents, strict=True):
+        shape = f'{rows.shape[0]} x {NUMBERS} {str(rows.dtype).removeprefix("torch.")}'
+        for label, eps in [('linear, eps 1', 1.0), ('eps 2 sigma / n', 2 / NUMBERS)]:
+
+            def ours(rows=rows, cotangent=cotangent, eps=eps):
+                return ops.soft_rank(rows, eps).mul(cotangent).sum()
+
+            def walk(rows=rows, cotangent=cotangent, eps=eps):
+                return reference.SequentialSoftRank.apply(rows, eps, reference.walk).mul(cotangent).sum()
+
+            def torchsort(rows=rows, cotangent=cotangent, eps=eps):
+                return reference.torchsort.soft_rank(rows, regularization_strength=eps).mul(cotangent).sum()
+
+            yield f'soft rank {shape}, {label}', walk, ours
+            yield f'soft rank {shape}, {label}, torchsort', torchsort if reference.torchsort else None, ours
+        yield (
+            f'hard rank {shape}, ties averaged',
+            lambda rows=rows: reference.average_ranks(rows.detach()).sum(),
+            lambda rows=rows: ops.average_ranks(rows.detach()).sum(),
+        )
+
+
+def comparisons(x: Inputs) -> Iterator[tuple[str, Form | None, Form]]:
     """Yield name, straightforward form and ours."""
     s, t, sh, th, targets = x.student, x.teacher, x.student_head, x.teacher_head, x.targets
     valid, size, strides = targets['mask_2d'], (IMAGE[0] // 4, IMAGE[1] // 4), STRIDES
-    for label, eps in [('linear, eps 1', 1.0), ('eps 2 sigma / n', 2 / 245760)]:
-        yield (
-            f'soft rank 4 x 245760, {label}',
-            lambda eps=eps: reference.SequentialSoftRank.apply(x.rows, eps, reference.walk).mul(x.cotangent).sum(),
-            lambda eps=eps: ops.soft_rank(x.rows, eps).mul(x.cotangent).sum(),
-        )
+    yield from rankings(x)
     yield (
         'Spearman, released (teacher soft-ranked, eps 1)',
         lambda: reference.spearman_one_sided(s, t, 'teacher'),
@@ -118,21 +147,26 @@ def run(function: Callable[[], Tensor]) -> Tensor:
     return result.detach()
 
 
-def measure(function: Callable[[], Tensor], x: Inputs, repeats: int) -> tuple[float, float]:
-    """Median seconds and peak mebibytes of one pass."""
-    leaves = [*x.student, *x.student_head.values(), x.rows]
-    times = []
+def seconds(forms: list[Form], x: Inputs, repeats: int) -> list[float]:
+    """Median processor time of one pass of each form, taken in turn so that a change of load meets all."""
+    times: list[list[float]] = [[] for _ in forms]
     for _ in range(repeats):
-        _forget(leaves)
-        begin = time.process_time()
-        run(function)
-        times.append(time.process_time() - begin)
-    _forget(leaves)
+        for form, series in zip(forms, times, strict=True):
+            _forget(x.leaves())
+            begin = time.process_time()
+            run(form)
+            series.append(time.process_time() - begin)
+    return [statistics.median(series) for series in times]
+
+
+def mebibytes(form: Form, x: Inputs) -> float:
+    """Peak of the memory of one pass."""
+    _forget(x.leaves())
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorder:
-        run(function)
+        run(form)
     events = [event for event in recorder.profiler.kineto_results.events() if event.name() == '[memory]']
     changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return statistics.median(times), max(itertools.accumulate(changes)) / 2**20
+    return max(itertools.accumulate(changes)) / 2**20
 
 
 def _forget(leaves: list[Tensor]) -> None:
@@ -154,15 +188,23 @@ def main() -> None:
     )
     print('|---|---|---|---|---|---|---|')
     for name, theirs, ours in comparisons(x):
-        if args.only not in name:
-            continue
-        expected, actual = run(theirs).double(), run(ours).double()
-        difference = ((actual - expected).abs() / expected.abs().clamp(min=1e-12)).max().item()
-        (slow, much), (fast, little) = measure(theirs, x, args.repeats), measure(ours, x, args.repeats)
-        print(
-            f'| {name} | {slow * 1e3:.1f} | {fast * 1e3:.1f} | {slow / fast:.1f} | {much:.0f} | {little:.0f} '
-            f'| {difference:.0e} |'
-        )
+        if args.only in name:
+            print(row(name, theirs, ours, x, args.repeats), flush=True)
+
+
+def row(name: str, theirs: Form | None, ours: Form, x: Inputs, repeats: int) -> str:
+    """One line of the table."""
+    actual = run(ours).double()
+    if theirs is None:
+        (fast,) = seconds([ours], x, repeats)
+        return f'| {name} | not installed | {fast * 1e3:.1f} | - | - | {mebibytes(ours, x):.0f} | - |'
+    expected = run(theirs).double()
+    difference = ((actual - expected).abs() / expected.abs().clamp(min=1e-12)).max().item()
+    slow, fast = seconds([theirs, ours], x, repeats)
+    return (
+        f'| {name} | {slow * 1e3:.1f} | {fast * 1e3:.1f} | {slow / fast:.1f} | {mebibytes(theirs, x):.0f} '
+        f'| {mebibytes(ours, x):.0f} | {difference:.0e} |'
+    )
 
 
 if __name__ == '__main__':

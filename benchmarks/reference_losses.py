@@ -19,6 +19,11 @@ try:
 except ImportError:  # the walk then runs as plain Python
     njit = None
 
+try:
+    import torchsort
+except ImportError:
+    torchsort = None
+
 
 def _walk(values, sizes, means):
     """Sequential pool-adjacent-violators for one row; returns the number of pools."""
@@ -88,13 +93,18 @@ def spearman_one_sided(student: list[Tensor], teacher: list[Tensor], ranked: str
     return total
 
 
-def spearman_two_sided(student: list[Tensor], teacher: list[Tensor], eps: float) -> Tensor:
-    """Correlation per image of a soft-ranked student with a teacher ranked by ``scipy.stats.rankdata``."""
+def average_ranks(values: Tensor) -> Tensor:
+    """Hard ranks by ``scipy.stats.rankdata``."""
     from scipy.stats import rankdata
 
+    return torch.from_numpy(rankdata(values.numpy(), axis=1))
+
+
+def spearman_two_sided(student: list[Tensor], teacher: list[Tensor], eps: float) -> Tensor:
+    """Correlation per image of a soft-ranked student with a hard-ranked teacher."""
     total = 0.0
     for s, t in zip(shrink(student), shrink(teacher), strict=True):
-        s, t = s.flatten(1).double(), torch.from_numpy(rankdata(t.flatten(1).numpy(), axis=1))
+        s, t = s.flatten(1).double(), average_ranks(t.flatten(1))
         s = SequentialSoftRank.apply(s, eps * s.detach().std(1, keepdim=True, correction=0) / s.shape[1], walk)
         s, t = s - s.mean(1, keepdim=True), t - t.mean(1, keepdim=True)
         total = total + (1 - F.cosine_similarity(s, t)).mean()

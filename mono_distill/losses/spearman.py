@@ -127,10 +127,11 @@ def _representations(student: Tensor, teacher: Tensor, form: str, eps: float | N
     student = student.double()
     if form == 'soft_rank_student':
         return soft_rank(student, eps), teacher.double()
-    variance = student.var(1, keepdim=True, correction=0)
     # The gradient also flows through the spread: the loss has no slope along the scale of the student.
-    spread = torch.where(_is_constant(variance.detach().sqrt(), student), 1.0, variance).sqrt()
-    return soft_rank(student, eps * spread / student.shape[1]), average_ranks(teacher)
+    n = student.shape[1]
+    spread = torch.linalg.vector_norm(student - student.mean(1, keepdim=True), dim=1, keepdim=True) / n**0.5
+    spread = torch.where(_is_constant(spread.detach(), student), 1.0, spread)
+    return soft_rank(student, eps * spread / n), average_ranks(teacher)
 
 
 def _correlation(left: Tensor, right: Tensor) -> Tensor:
@@ -147,7 +148,7 @@ def _correlation(left: Tensor, right: Tensor) -> Tensor:
 
 def _is_constant(spread: Tensor, rows: Tensor) -> Tensor:
     """Whether the standard deviation of each row is no more than the rounding error of its mean."""
-    size = rows.detach().abs().amax(1).view_as(spread)
+    size = torch.maximum(rows.detach().amax(1), -rows.detach().amin(1)).view_as(spread)
     return spread <= 8 * torch.finfo(rows.dtype).eps * size
 
 

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
+
+from mono_distill.ops._njit_cached import njit_cached
 
 # A half-plane adds one corner to a convex polygon, so 4 become 8 at most. Rounding can make a polygon very slightly
 # concave; a half-plane then cuts every edge in the worst case (4 -> 6 -> 9 -> 13 -> 19), still within the buffers.
 CORNERS = 20
 
 
-def njit_cached(function: Callable[..., Any]) -> Any:
-    """Compile with ``numba.njit``, keeping the machine code on disk where a cache directory can be written.
-
-    numba looks for one beside the source file, in ``NUMBA_CACHE_DIR`` and in the user's cache directory, and raises
-    where none is writable (a read-only container, say). Compilation then happens once per process instead.
-    """
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError as error:
-        if 'cannot cache' not in str(error):
-            raise
-        return numba.njit(function)
-
-
-@njit_cached
+@njit_cached()
 def clip_half_plane(source: np.ndarray, count: int, axis: int, sign: float, limit: float, target: np.ndarray) -> int:
     """Keep the part of a convex polygon with ``sign * point[axis] <= limit``; return its number of corners.
 
@@ -54,7 +39,7 @@ def clip_half_plane(source: np.ndarray, count: int, axis: int, sign: float, limi
     return kept
 
 
-@njit_cached
+@njit_cached()
 def intersection_area(box: np.ndarray, query: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """Intersection of two rotated rectangles, computed in the frame of ``query``, where it is axis-aligned.
 
@@ -89,7 +74,7 @@ def intersection_area(box: np.ndarray, query: np.ndarray, first: np.ndarray, sec
     return abs(twice) / 2
 
 
-@njit_cached
+@njit_cached()
 def rotated_overlaps(boxes: np.ndarray, queries: np.ndarray, criterion: int) -> np.ndarray:
     """All pairs of (N, 5) ``boxes`` and (K, 5) ``queries``; see :func:`mono_distill.ops.rotated_iou_bev`."""
     overlaps = np.zeros((boxes.shape[0], queries.shape[0]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from mono_distill.ops._compiled import as_arrays, can_compile_ranks, has_memory, rank_kernels
 from mono_distill.ops.isotonic import isotonic_pools
 from mono_distill.utils.errors import ConfigError, ShapeError
 
@@ -28,8 +31,14 @@ def soft_rank(values: Tensor, eps: float | Tensor = 1.0) -> Tensor:
       only if no mean of its top k exceeds the mean of the rest by more than ``eps * n / 2``.
 
     All arithmetic is in float64. Hand in float64 when ``eps`` is large: a float32 rank near 1e5 cannot carry the
-    deviations of order ``x / eps`` that remain in the linear regime. The size of the pools depends on the data, so the
-    operator reads sizes back to the host and cannot be captured by ``torch.compile(fullgraph=True)``.
+    deviations of order ``x / eps`` that remain in the linear regime.
+
+    On the CPU a radix sort and a sequential walk compiled by numba are used, where numba can be imported. Elsewhere,
+    on a GPU above all, the pools are found by rounds of tensor operations
+    (:func:`mono_distill.ops.isotonic_pools`), which take about ten times as long on a CPU. Both have the same results
+    up to rounding, and derivatives of any order, forward and reverse. The first call compiles for some seconds, once
+    per machine where numba can write its cache. The size of the pools depends on the data, so the operator reads sizes
+    back to the host and cannot be captured by ``torch.compile(fullgraph=True)``.
 
     Args:
         values: ``(R, n)``, ranked row by row.
@@ -39,7 +48,7 @@ def soft_rank(values: Tensor, eps: float | Tensor = 1.0) -> Tensor:
         ``(R, n)`` of the dtype of ``values``.
 
     Raises:
-        ShapeError: ``values`` is not two-dimensional.
+        ShapeError: ``values`` is not two-dimensional, or ``eps`` is a tensor of another shape.
         ConfigError: ``eps`` is a number that is not positive.
 
     Example:
@@ -52,16 +61,102 @@ def soft_rank(values: Tensor, eps: float | Tensor = 1.0) -> Tensor:
         raise ShapeError(
             f'soft_rank: expected values of shape (R, n), got {tuple(values.shape)}; flatten them to rows.'
         )
+    if isinstance(eps, Tensor) and eps.numel() != 1 and eps.shape != (values.shape[0], 1):
+        raise ShapeError(
+            f'soft_rank: expected eps to be a number or of shape ({values.shape[0]}, 1), got {tuple(eps.shape)}.'
+        )
     if not isinstance(eps, Tensor) and not eps > 0:
         raise ConfigError(f'soft_rank: eps must be positive, got {eps}.')
-    if values.shape[1] == 0:
+    if values.numel() == 0:
         return values
+    if not can_compile_ranks(values):
+        return _soft_rank_by_rounds(values, eps)
+    wide_eps = torch.as_tensor(eps, dtype=torch.float64).reshape(-1, 1).expand(values.shape[0], 1)
+    single = values.dtype == torch.float32
+    ranks: Tensor = _CompiledSoftRank.apply(values if single else values.double(), wide_eps)[0]
+    return ranks.to(values.dtype)
+
+
+class _CompiledSoftRank(torch.autograd.Function):
+    """Soft ranks by compiled kernels, of ``values`` (R, n) in float32 or float64 and ``eps`` (R, 1) in float64.
+
+    The ranks come with the pool of each entry (R, n) and the entries per pool (P,), both int32.
+    """
+
+    @staticmethod
+    def forward(values: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ranks, pool = _empty_like(values), _empty_like(values, torch.int32)
+        sizes = torch.empty(values.numel(), dtype=torch.int32)
+        count = rank_kernels().soft_rank_rows(*as_arrays(values, eps.reshape(-1), ranks, pool, sizes))
+        return ranks, pool, sizes[:count].clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, pool, sizes = output
+        ctx.mark_non_differentiable(pool, sizes)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, pool, sizes)
+        ctx.save_for_forward(*inputs, pool, sizes)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, *_: None) -> tuple[Tensor | None, Tensor | None]:
+        if gradient is None:
+            return None, None
+        values, eps, pool, sizes = ctx.saved_tensors
+        if torch.is_grad_enabled() or not has_memory(gradient):
+            # Somebody will differentiate once more, or a batch of gradients is handed through at once.
+            slope = _deviation(gradient, pool, sizes) / eps
+            # The slopes of a pool sum to zero: a shift of the row changes nothing but rounding.
+            centred = values.double() - values.detach().mean(1, keepdim=True, dtype=torch.float64)
+            return slope.to(values.dtype), -(slope * centred).sum(1, keepdim=True) / eps
+        kernels = rank_kernels()
+        slope = _empty_like(values)
+        kernels.deviation_rows(*as_arrays(gradient, eps.reshape(-1), pool, sizes, slope))
+        if not ctx.needs_input_grad[1]:
+            return slope, None
+        moment = torch.empty(eps.shape[0], dtype=torch.float64)
+        kernels.moment_rows(*as_arrays(values, slope, moment))
+        return slope, -moment.view_as(eps) / eps
+
+    @staticmethod
+    def jvp(ctx: Any, values_tangent: Tensor | None, eps_tangent: Tensor | None) -> tuple[Tensor, None, None]:
+        values, eps, pool, sizes = ctx.saved_tensors
+        tangent = torch.zeros_like(values, dtype=torch.float64)
+        if values_tangent is not None:
+            tangent = tangent + _deviation(values_tangent, pool, sizes) / eps
+        if eps_tangent is not None:
+            tangent = tangent - _deviation(values, pool, sizes) * eps_tangent / eps.square()
+        return tangent.to(values.dtype), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], values: Tensor, eps: Tensor) -> tuple[Any, Any]:
+        batched = [
+            x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+            for x, dim in zip((values, eps), in_dims, strict=True)
+        ]
+        ranks, pool, sizes = _CompiledSoftRank.apply(*(x.flatten(0, 1) for x in batched))
+        return (ranks.view(batched[0].shape), pool.view(batched[0].shape), sizes), (0, 0, None)
+
+
+def _empty_like(values: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.empty_like(values, dtype=dtype, memory_format=torch.contiguous_format)
+
+
+def _deviation(values: Tensor, pool: Tensor, sizes: Tensor) -> Tensor:
+    """Each entry of ``values`` (R, n) minus the mean of its pool, in float64, by tensor operations."""
+    wide, pool = values.double(), pool.reshape(-1).long()
+    mean = wide.new_zeros(sizes.shape).index_add(0, pool, wide.reshape(-1)) / sizes
+    return wide - mean[pool].view_as(wide)
+
+
+def _soft_rank_by_rounds(values: Tensor, eps: float | Tensor) -> Tensor:
+    """Soft ranks by tensor operations on any device."""
     wide = values.double()
     # A shift of the row cancels in exact arithmetic; without it the division by a small eps would cost digits.
     wide = (wide - wide.detach().mean(1, keepdim=True)) / eps
     pool, sizes, mean_rank = _pools(wide.detach())
-    mean_value = wide.new_zeros(sizes.shape).index_add(0, pool, wide.flatten()) / sizes
-    ranks = wide + (mean_rank - mean_value)[pool].view_as(wide)
+    # In this order a single entry has its rank exactly, whatever the size of x / eps.
+    ranks = _deviation(wide, pool, sizes) + mean_rank[pool].view_as(wide)
     return ranks.to(values.dtype)
 
 
