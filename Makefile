@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 MMCV := 2.1.0
 # spearman_eps.py needs a folder of images and is run by hand.
-BENCHMARKS ?= losses kitti_metric
+BENCHMARKS ?= losses kernels kd_branch kitti_metric
 
 # One thread each: the tests run in $(JOBS) processes, and more threads than cores slow them down.
 export OMP_NUM_THREADS ?= 1
@@ -115,7 +115,7 @@ lint: setup ## ruff, mypy and import-linter
 demo: setup ## make driving data, train teacher and student, distil, report: about ten minutes, continues after Ctrl-C
 	$(VENV)/bin/mono-distill demo $(DEMO_ARGS)
 
-bench: setup ## time and memory of the losses and of KITTI evaluation (minutes)
+bench: setup ## time and memory of losses, kernels and KITTI evaluation (minutes)
 	@for name in $(BENCHMARKS); do echo "== benchmarks/$$name.py"; $(VENV)/bin/python benchmarks/$$name.py; done
 
 clean: ## remove build products and caches; environments and work_dirs stay
