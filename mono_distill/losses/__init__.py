@@ -34,6 +34,7 @@ from mono_distill.losses.response_did import DIDResponseLoss, did_response_loss,
 from mono_distill.losses.response_monodle import MonoDLEResponseLoss, monodle_response_loss, monodle_response_terms
 from mono_distill.losses.scored_response import ScoredResponseLoss, scored_response_loss
 from mono_distill.losses.selective_feature import SelectiveFeatureLoss, selective_feature_loss
+from mono_distill.losses.sine_box import sine_smooth_l1
 from mono_distill.losses.spearman import SpearmanLoss, spearman_loss
 from mono_distill.losses.temporal_similarity import TemporalSimilarityLoss, temporal_similarity_loss
 
@@ -99,6 +100,7 @@ __all__ = [
     'scored_response_loss',
     'selective_feature_loss',
     'selective_relation_loss',
+    'sine_smooth_l1',
     'spearman_loss',
     'temporal_similarity_loss',
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -141,6 +141,7 @@ def anchor_response_terms(
 
 def _paired_outputs(student: Tensors, teacher: Tensors, with_dir: bool) -> tuple[list[Tensor], list[Tensor]]:
     """Check both heads' outputs; in full precision, the teacher detached."""
+    student, teacher = _by_name(student), _by_name(teacher)
     (cls,) = require_tensors(student, {'cls': (None, None, None, None)}, owner='anchor_response_loss: student')
     batch, _, *size = cls.shape
     names = ('cls', 'box', 'dir') if with_dir else ('cls', 'box')
@@ -148,6 +149,12 @@ def _paired_outputs(student: Tensors, teacher: Tensors, with_dir: bool) -> tuple
     shapes = {name: tuple(output.shape) for name, output in zip(names, ours, strict=True)}
     theirs = require_tensors(teacher, shapes, owner='anchor_response_loss: teacher')
     return [as_float32(s) for s in ours], [as_float32(t.detach()) for t in theirs]
+
+
+def _by_name(outputs: Any) -> dict[str, Any]:
+    """Outputs by name, also those of mmdet3d's Anchor3DHead for one level: a tuple of lists of one map each."""
+    named = outputs if isinstance(outputs, Mapping) else dict(zip(('cls', 'box', 'dir'), outputs, strict=False))
+    return {name: x[0] if isinstance(x, (list, tuple)) and len(x) == 1 else x for name, x in named.items()}
 
 
 def _compared(student: Tensor, teacher: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from mono_distill.losses.quality_response import (
     response_divisor,
     weighted_distance,
 )
-from mono_distill.losses.tensor_dict import require_tensors
+from mono_distill.losses.tensor_dict import head_tasks, require_tensors
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ShapeError
 
@@ -73,7 +72,7 @@ def center_response_loss(
         tensor(3.)
     """
     check_response_options(class_divergence, normalizer)
-    tasks = [_tasks(x) for x in (student, teacher, quality, cells)]
+    tasks = [head_tasks(x) for x in (student, teacher, quality, cells)]
     if len({len(entries) for entries in tasks}) != 1:
         names = ('student', 'teacher', 'quality', 'cells')
         counts = ', '.join(f'{name} {len(entries)}' for name, entries in zip(names, tasks, strict=True))
@@ -85,12 +84,6 @@ def center_response_loss(
             totals.append(weighted_distance(*pair, weights, class_divergence, velocity_weight))
         qualities.append(weights)
     return torch.stack(totals).sum() / response_divisor(qualities, normalizer)
-
-
-def _tasks(inputs: Predictions | Tensor | Sequence[Any]) -> list[Any]:
-    """List of the tasks, each out of the list of one that a CenterHead puts around it."""
-    tasks = [inputs] if isinstance(inputs, (Mapping, Tensor)) else list(inputs)
-    return [task[0] if isinstance(task, (list, tuple)) and len(task) == 1 else task for task in tasks]
 
 
 def _read_task(

@@ -52,7 +52,8 @@ def feature_mse_loss(
         student: Map ``(B, C, H, W)`` or sequence of maps.
         teacher: The same shapes; receives no gradient.
         mask: Weights ``(B, H, W)`` of the places (bool or not negative), or a sequence of them, one per level;
-            ``None`` for all alike. Where it is 0 the teacher may hold anything. Without any weight the loss is 0.
+            ``None`` for all alike. Where it is 0 the teacher may hold anything (anything finite with
+            ``normalize``, whose statistics read it). Without any weight the loss is 0.
             Under distributed training the weights are summed over all processes.
         compare: ``'features'``, or ``'channel_mean'``: both maps averaged over channels first.
         normalize: How both maps are brought to one scale before they are compared, each by its own statistics, mask

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mono_distill.losses.feature_pairs import Features, full_precision, paired_levels
-from mono_distill.losses.masked import global_avg_factors, require_shape
+from mono_distill.losses.masked import mean_over_ranks, require_shape
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ShapeError
 
@@ -27,7 +27,9 @@ def gaussian_foreground_loss(
     Officially :math:`M` is the maximum over the objects of the frame of CenterNet's Gaussian
     (:func:`mono_distill.targets.bev_gaussian_mask`; ``bev_distiller.py`` lines 286-331). Line 330 multiplies
     ``(B, C, H, W)`` by ``(B, H, W)``, which is right for one frame per device only; here every frame has its own mask.
-    Any other weights can be given, e.g. the largest class of a teacher's heatmap.
+    With its auxiliary head (``center_aux_loss``) both maps first pass a 3x3 convolution of a heatmap head, the
+    student's trained and the teacher's own: tap those. Any other weights can be given, e.g. the largest class of a
+    teacher's heatmap.
 
     Args:
         student: Map ``(B, C, H, W)`` or sequence of maps.
@@ -59,7 +61,8 @@ def gaussian_foreground_loss(
             distance = distance.mean(1) if per_channel_mean else distance.sum(1)
             sums.append((distance * m).sum())
             weights.append(m.sum())
-        return (torch.stack(sums) / global_avg_factors(torch.stack(weights)).to(sums[0].dtype)).sum()
+        totals = mean_over_ranks(torch.stack(weights))
+        return (torch.stack(sums) / torch.where(totals == 0, 1.0, totals)).sum()
 
 
 @MODELS.register_module()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mono_distill.losses.feature_pairs import full_precision
-from mono_distill.losses.masked import as_float32, global_avg_factors, require_shape
-from mono_distill.losses.tensor_dict import require_tensors
+from mono_distill.losses.masked import as_float32, mean_over_ranks, require_shape
+from mono_distill.losses.tensor_dict import head_tasks, require_tensors
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, ShapeError
 
@@ -19,7 +19,14 @@ _LOSS = 'gaussian_response_loss'
 _HEAT = 'heatmap'
 
 
-def gaussian_response_loss(student: Tasks, teacher: Tasks, mask: Tensor, *, teacher_temperature: float = 1.0) -> Tensor:
+def gaussian_response_loss(
+    student: Tasks,
+    teacher: Tasks,
+    mask: Tensor,
+    *,
+    teacher_temperature: float = 1.0,
+    student_probabilities: bool = False,
+) -> Tensor:
     """Sum of :func:`gaussian_response_terms`, which takes the same arguments.
 
     Returns:
@@ -31,12 +38,23 @@ def gaussian_response_loss(student: Tasks, teacher: Tasks, mask: Tensor, *, teac
         >>> gaussian_response_loss(zeros, {**zeros, 'reg': torch.ones(1, 2, 1, 2)}, mask)
         tensor(1.)
     """
-    terms = gaussian_response_terms(student, teacher, mask, teacher_temperature=teacher_temperature)
+    terms = gaussian_response_terms(
+        student,
+        teacher,
+        mask,
+        teacher_temperature=teacher_temperature,
+        student_probabilities=student_probabilities,
+    )
     return torch.stack(list(terms.values())).sum()
 
 
 def gaussian_response_terms(
-    student: Tasks, teacher: Tasks, mask: Tensor, *, teacher_temperature: float = 1.0
+    student: Tasks,
+    teacher: Tasks,
+    mask: Tensor,
+    *,
+    teacher_temperature: float = 1.0,
+    student_probabilities: bool = False,
 ) -> dict[str, Tensor]:
     r"""Distances of two heads' maps, weighted by a map that is 1 at object centres and falls off around them.
 
@@ -55,8 +73,8 @@ def gaussian_response_terms(
     There :math:`M` is CenterNet's Gaussian (:func:`mono_distill.targets.bev_gaussian_mask` with an overlap of 0.7 and a
     radius of at least 0), and the teacher's logits are halved (``teacher_temperature=2``) while the student's are not,
     so that the student imitates a less certain teacher. The maps compared are those of the head as trained: sines,
-    logarithms and offsets, not boxes. Heatmaps must still be logits: the loss of mmdet3d's CenterHead overwrites them
-    with probabilities in place, so tap a copy there.
+    logarithms and offsets, not boxes. The loss of mmdet3d's CenterHead overwrites the student's logits with
+    probabilities in place, before taps are read: give ``student_probabilities=True`` there, as officially.
 
     Args:
         student: ``heatmap`` logits ``(B, K, H, W)`` and regression maps ``(B, D, H, W)`` under any names; or a sequence
@@ -64,6 +82,7 @@ def gaussian_response_terms(
         teacher: The same tasks and names; receives no gradient. What the student does not have is not read.
         mask: ``(B, H, W)`` weights in [0, 1].
         teacher_temperature: The :math:`\theta`; officially 2.
+        student_probabilities: Whether the student's heatmap has passed its sigmoid already.
 
     Returns:
         ``cls`` and ``reg``, 0-dim tensors.
@@ -88,9 +107,11 @@ def gaussian_response_terms(
     with full_precision(mask):
         m = mask.detach().to(s_heat[0].dtype)
         # The sigmoid keeps the order, so it is taken of the largest logit only.
-        certainty = _largest(s_heat).sigmoid() - (_largest(t_heat) / teacher_temperature).sigmoid()
+        ours = _largest(s_heat) if student_probabilities else _largest(s_heat).sigmoid()
+        certainty = ours - (_largest(t_heat) / teacher_temperature).sigmoid()
         regression = torch.stack([(s - t).abs().sum(1) for s, t in maps]).sum(0) / sum(s.shape[1] for s, _ in maps)
-        total = global_avg_factors(m.sum()).to(m.dtype)
+        total = mean_over_ranks(m.sum())
+        total = torch.where(total == 0, 1.0, total)
         return {'cls': (certainty.abs() * m).sum() / total, 'reg': (regression * m).sum() / total}
 
 
@@ -101,8 +122,7 @@ def _largest(heatmaps: Sequence[Tensor]) -> Tensor:
 
 def _paired_tasks(student: Tasks, teacher: Tasks) -> list[dict[str, tuple[Tensor, Tensor]]]:
     """Check both heads' tasks and pair their maps in full precision, the teacher detached."""
-    ours = [student] if isinstance(student, Mapping) else list(student)
-    theirs = [teacher] if isinstance(teacher, Mapping) else list(teacher)
+    ours, theirs = head_tasks(student), head_tasks(teacher)
     if len(ours) != len(theirs) or not ours:
         raise ShapeError(
             f'{_LOSS}: the student has {len(ours)} tasks and the teacher {len(theirs)}; both heads must split the '
@@ -132,17 +152,25 @@ class GaussianResponseLoss(nn.Module):
 
     Args:
         teacher_temperature: What the teacher's heatmap logits are divided by; 2 as released.
+        student_probabilities: Whether the student's heatmap has passed its sigmoid already.
     """
 
-    def __init__(self, teacher_temperature: float = 1.0) -> None:
+    def __init__(self, teacher_temperature: float = 1.0, *, student_probabilities: bool = False) -> None:
         super().__init__()
         _check_temperature(teacher_temperature)
         self.teacher_temperature = teacher_temperature
+        self.student_probabilities = student_probabilities
 
     def forward(self, student: Tasks, teacher: Tasks, mask: Tensor) -> Tensor:
         """See :func:`gaussian_response_loss`."""
-        return gaussian_response_loss(student, teacher, mask, teacher_temperature=self.teacher_temperature)
+        return gaussian_response_loss(
+            student,
+            teacher,
+            mask,
+            teacher_temperature=self.teacher_temperature,
+            student_probabilities=self.student_probabilities,
+        )
 
     def extra_repr(self) -> str:
         """Show the options in ``repr``."""
-        return f'teacher_temperature={self.teacher_temperature}'
+        return f'teacher_temperature={self.teacher_temperature}, student_probabilities={self.student_probabilities}'

@@ -35,9 +35,8 @@ def info_nce_loss(
     .. math:: L = -\frac{1}{|V|} \sum_{i \in V}
         \log \frac{\exp(t_i \cdot s_i / \tau)}{\sum_{j \in V} \exp(t_i \cdot s_j / \tau)}
 
-    that is, the cross entropy of the matrix of similarities with its diagonal as labels. No log-probabilities of the
-    size of the matrix are kept. Under distributed training the mean runs over the points of all processes, the
-    negatives j over those of one.
+    that is, the cross entropy of the matrix of similarities with its diagonal as labels. Under distributed training
+    the mean runs over the points of all processes, the negatives j over those of one.
 
     In BEVDistill (``bev_distiller.py`` lines 250-263, ``moco_cl_head.py`` lines 10-81; weight 0.2) the points are the
     predicted centres of 900 queries in six decoder layers, one frame per device, and both sides pass a trained

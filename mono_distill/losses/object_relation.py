@@ -14,9 +14,11 @@ from mono_distill.losses.object_uncertainty import check_param, object_log_scale
 from mono_distill.losses.tensor_dict import require_tensors
 from mono_distill.ops.roi_align import pool_boxes, roi_align_weights
 from mono_distill.registry import MODELS
-from mono_distill.utils.errors import ConfigError, ShapeError
+from mono_distill.utils.errors import ConfigError, ShapeError, did_you_mean
 
 Pairs = Literal['process', 'image']
+
+_PAIR_DEFAULTS: dict[str, Any] = {'pairs': 'process', 'object_power': 2, 'ref_objects': None}
 
 
 def selective_relation_loss(
@@ -42,7 +44,8 @@ def selective_relation_loss(
     .. math:: L = \sum_\ell \frac{1}{2 K^p} \cdot \frac{1}{K^2} \sum_{i,j=1}^K
         \frac{|A(S_\ell) - A(T_\ell)|_{ij}}{\sigma_i^2 + \sigma_j^2}
 
-    over the K objects of all images of the process, pairs across images and of an object with itself included. The
+    over the K objects of all images of the process, pairs across images and of an object with itself included; so one
+    pixel of the teacher that is not finite makes the loss NaN. The
     official code (``lib/losses/feature_distill_loss.py``) adds :math:`\log(\sigma_i^2 + \sigma_j^2)` to both sides,
     which cancels, and divides the mean by :math:`K^2` once more (p = ``object_power`` = 2). The term thus shrinks with
     the square of the number of objects, and so with the batch of a process. ``ref_objects`` puts a constant in place of
@@ -88,6 +91,8 @@ def selective_relation_loss(
     with full_precision(levels[0][0]):
         boxes, valid, indices = _objects(levels, targets, strides, ('indices',), name)
         log_scales = object_log_scales(log_scale, indices, param=param, owner=name)
+        # Zero in empty slots: their weight, masked later, would still multiply the gradient.
+        log_scales = torch.where(valid, log_scales, 0.0)
         if pairs == 'process':
             log_scales = log_scales.reshape(1, -1)
         # 1 / (exp(2a) + exp(2b)) without the overflow of the exponentials.
@@ -264,7 +269,13 @@ class SelectiveRelationLoss(nn.Module):
 
     def __init__(self, strides: Sequence[int] = (8, 16, 32), *, param: str = 'scale', **options: Any) -> None:
         super().__init__()
-        check_param(param, type(self).__name__)
+        name = type(self).__name__
+        check_param(param, name)
+        known = ('pairs', 'object_power', 'ref_objects', 'bins', 'sampling_ratio')
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"{name}: no option '{option}'; {did_you_mean(option, known)}")
+        _check_options(name, *(options.get(key, default) for key, default in _PAIR_DEFAULTS.items()))
         self.options: dict[str, Any] = {**RoIAffinityLoss(strides, **options).options, 'param': param}
 
     def forward(self, student: Features, teacher: Features, log_scale: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

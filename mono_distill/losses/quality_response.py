@@ -45,9 +45,9 @@ def quality_response_loss(
         + D_{KL}(c_{\pi(j)} \,\|\, \tilde c_j)\right)
 
     with :math:`\tilde b, \tilde c` the student's box code and classes and :math:`b, c` the teacher's. The quality
-    weighs each pair; a teacher prediction of quality 0 teaches nothing. The paper prints the plain sum
-    (``normalizer='none'``), which grows with the number of objects. For a decoder of several layers, sum over layers,
-    each with its own pairs.
+    weighs each pair; a teacher prediction of quality 0 teaches nothing. The velocity's part of the L1 distance is
+    weighed by ``velocity_weight``. The paper prints the plain sum (``normalizer='none', velocity_weight=1.0``), which
+    grows with the number of objects. For a decoder of several layers, sum over layers, each with its own pairs.
 
     Args:
         student: ``logits`` ``(B, Q, C)`` and ``boxes`` ``(B, Q, D)``: box codes of 8 entries, or 10 with velocity, see
@@ -60,7 +60,7 @@ def quality_response_loss(
             ``'softmax'``: divergence of one distribution over classes.
         velocity_weight: Weight of the entries of the code after the eighth; 0.2 in DETR3D and BEVFormer, 1 in UVTR-C.
         normalizer: ``'quality'``: divide by the sum of q, ``'pairs'``: by the number of pairs with a quality, both of
-            all processes; ``'none'``: as printed.
+            all processes; ``'none'``: by nothing, as printed.
 
     Returns:
         0-dim tensor; 0 without pairs.
@@ -86,7 +86,8 @@ def quality_response_loss(
         )
     quality = quality.detach().to(ours[0].dtype)
     if pairs is not None:
-        shapes = dict.fromkeys(('student', 'teacher', 'valid'), (batch, None))
+        (first,) = require_tensors(pairs, {'student': (batch, None)}, owner='quality_response_loss: pairs')
+        shapes = dict.fromkeys(('student', 'teacher', 'valid'), (batch, first.shape[1]))
         chosen, source, valid = require_tensors(pairs, shapes, owner='quality_response_loss: pairs')
         ours, theirs = [_pick(x, chosen) for x in ours], [_pick(x, source) for x in theirs]
         quality = torch.where(valid, quality.gather(1, source), 0.0)

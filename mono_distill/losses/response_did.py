@@ -122,11 +122,14 @@ def did_response_terms(
         if include_origin_pixel:
             mask[:, 0, 0] = True
         mask &= valid.any()
-        pixels, objects = global_avg_factors(torch.stack([mask.sum(), valid.sum()])).to(boxes.dtype).unbind()
+        pixels, objects = (
+            global_avg_factors(torch.stack([mask.sum(), valid.sum()])).to(pairs['size_2d'][0].dtype).unbind()
+        )
         terms = {name: masked_mean(_l1(*pairs[name]).mean(1), mask, pixels) for name in _DENSE}
+        bins = torch.where(valid, heading_bin, 0)
         for name in _PER_OBJECT:
             s, t = (_zero_unless(valid, x) for x in pairs[name])
-            values = heading_distances(s, t, heading_bin) if name == 'heading' else _l1(s, t).flatten(2).mean(2)
+            values = heading_distances(s, t, bins) if name == 'heading' else _l1(s, t).flatten(2).mean(2)
             terms[name] = masked_mean(values, valid, objects)
     return terms
 

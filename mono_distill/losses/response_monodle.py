@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mono_distill.losses.feature_pairs import full_precision
+from mono_distill.losses.heading_distance import heading_distances
 from mono_distill.losses.masked import as_float32, global_avg_factors, masked_mean
 from mono_distill.losses.tensor_dict import require_tensors
 from mono_distill.ops.box_masks import gaussian_square_masks
@@ -112,7 +113,9 @@ def monodle_response_terms(
         if include_origin_pixel:
             mask[:, 0, 0] = True
         slots = valid if heading_slots == 'valid' else torch.ones_like(valid)
-        pixels, objects = global_avg_factors(torch.stack([mask.sum(), slots.sum()])).to(boxes.dtype).unbind()
+        pixels, objects = (
+            global_avg_factors(torch.stack([mask.sum(), slots.sum()])).to(pairs['heading'][0].dtype).unbind()
+        )
         terms = {name: _dense_term(*pairs[name], channels, mask, pixels) for name, channels in _DENSE_CHANNELS.items()}
         terms['heading'] = _heading_term(*pairs['heading'], indices, heading_bin, slots, objects)
     return terms
@@ -143,13 +146,8 @@ def _heading_term(
     ``objects`` is the number of slots that hold.
     """
     places = indices.unsqueeze(1).expand(-1, 2 * _BINS, -1)
-    student_logits, student_residuals = student.flatten(2).gather(2, places).chunk(2, dim=1)
-    teacher_logits, teacher_residuals = teacher.flatten(2).gather(2, places).chunk(2, dim=1)
-    log_q, log_p = teacher_logits.log_softmax(1), student_logits.log_softmax(1)
-    divergence = (log_q.exp() * (log_q - log_p)).sum(1) / _BINS
-    difference = (student_residuals - teacher_residuals).abs()
-    residual = difference.gather(1, heading_bin.unsqueeze(1)).squeeze(1)
-    return masked_mean(divergence + residual, slots, objects)
+    student, teacher = (heading.flatten(2).gather(2, places).transpose(1, 2) for heading in (student, teacher))
+    return masked_mean(heading_distances(student, teacher, heading_bin), slots, objects)
 
 
 def _check_heading_slots(heading_slots: str) -> None:

@@ -82,7 +82,8 @@ def scored_response_loss(
         divergence = _bernoulli_kl(*logits).sum(2) * scores
         distance = (boxes[0] - boxes[1]).abs()
         if code_weights is not None:
-            distance = distance * distance.new_tensor(code_weights)
+            # Code by code: a tensor of the weights would be copied from the host in every step.
+            distance = torch.stack([w * d for w, d in zip(code_weights, distance.unbind(2), strict=True)], 2)
         distance = distance.sum(2) * (scores.square() if squared_score else scores)
         return masked_mean(class_weight * divergence + box_weight * distance, valid, total)
 

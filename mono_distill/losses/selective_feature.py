@@ -80,7 +80,7 @@ def selective_feature_loss(
         param: ``'scale'``, or ``'variance'`` if the channel holds :math:`2 \log \sigma` (GUPNet, DID-M3D).
         normalizer: ``'pixels'``, or ``'weights'`` to divide by the sum of the weights instead, which makes the loss a
             weighted mean.
-        ref_batch: The B of the formula; ``None`` for the actual batch.
+        ref_batch: The B of the formula; ``None`` for the actual batch, that of one process.
         overlap: Which weight a pixel of several boxes gets: of the ``'last'`` object of the list, as officially, or the
             ``'max'`` (largest).
         origin_weight: Weight of objects with index 0, 0.01 officially; ``None`` treats them like all others.

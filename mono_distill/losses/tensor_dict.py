@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -29,11 +30,29 @@ def require_tensors(
         >>> boxes.shape
         torch.Size([2, 7, 4])
     """
+    if not isinstance(tensors, Mapping):
+        raise ConfigError(f'{owner}: needs a dict of tensors ({", ".join(shapes)}), got a {type(tensors).__name__}.')
     for name, expected in shapes.items():
         if name not in tensors:
             raise ConfigError(f"{owner}: needs '{name}', got only: {', '.join(sorted(tensors)) or 'nothing'}.")
+        if not isinstance(tensors[name], Tensor):
+            raise ConfigError(f"{owner}: '{name}' must be a tensor, got a {type(tensors[name]).__name__}.")
         actual = tuple(tensors[name].shape)
         if len(actual) != len(expected) or any(e not in (None, a) for e, a in zip(expected, actual, strict=True)):
             wanted = ', '.join('*' if size is None else str(size) for size in expected)
             raise ShapeError(f"{owner}: '{name}' has shape {actual}, expected ({wanted}).")
     return [tensors[name] for name in shapes]
+
+
+def head_tasks(outputs: Mapping[str, Tensor] | Tensor | Sequence[Any]) -> list[Any]:
+    """Return the tasks of a CenterHead, each out of the list of one level that mmdet3d's puts around it.
+
+    Args:
+        outputs: What one task gives, or a sequence over the tasks, each as it is or in a list of one.
+
+    Example:
+        >>> head_tasks(([{'heatmap': 1}], [{'heatmap': 2}]))
+        [{'heatmap': 1}, {'heatmap': 2}]
+    """
+    tasks = [outputs] if isinstance(outputs, (Mapping, Tensor)) else list(outputs)
+    return [task[0] if isinstance(task, (list, tuple)) and len(task) == 1 else task for task in tasks]

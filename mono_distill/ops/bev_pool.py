@@ -58,7 +58,8 @@ def bev_pool_indices(
             (``bevdepth/layers/backbones/base_lss_fpn.py:524``), which truncates towards zero: points up to one cell
             before the first row or column, and up to the whole height range below the range, then count too.
         compact: Whether to remove the dropped points from the lists, which saves their share of the time but makes the
-            host wait for their number. ``None`` does so on a CPU, where there is nothing to wait for.
+            host wait for their number. ``None`` does so on a CPU, where there is nothing to wait for. Without it,
+            dropped points stay with weight zero, and a feature that is not finite reaches cells it does not belong to.
 
     Raises:
         ShapeError: ``points`` is not ``(B, N, D, h, w, 3)``.
@@ -179,7 +180,10 @@ def _cells(
     counts = (size[1], size[0], 1)
     batch = points.shape[0]
     places, kept = [], []
-    axes = points.detach().permute(5, 0, 1, 3, 4, 2).reshape(3, batch, -1)
+    # Half precision would put points of the far cells into their neighbours.
+    points = points.detach()
+    points = points.float() if points.dtype in (torch.float16, torch.bfloat16) else points
+    axes = points.permute(5, 0, 1, 3, 4, 2).reshape(3, batch, -1)
     for values, limits, count, name in zip(axes, ranges, counts, 'xyz', strict=True):
         check_range(limits, f'{name}_range')
         place = (values - limits[0]) / ((limits[1] - limits[0]) / count)

@@ -111,7 +111,8 @@ def box_intervals(bounds: Tensor, size: tuple[int, int], *, wrap: bool) -> tuple
     """
     height, width = size
     if wrap:
-        far = bounds.new_tensor([width, height, width, height])
+        far = torch.full_like(bounds, width)
+        far[..., 1::2] = height
         bounds = torch.where(bounds < 0, bounds + far, bounds)
     # Both axes in one go: on small maps the calls cost more than the arithmetic. A place inside is at least one half
     # closer to the middle than half the length, one outside as much farther; all this is exact in halves of pixels.

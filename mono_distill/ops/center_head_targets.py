@@ -48,7 +48,8 @@ def center_head_targets(
     """Assign objects to cells as mmdet3d's ``CenterHead.get_targets`` does, without its loop over objects.
 
     Slots are filled as there: class after class in the order of the labels, the objects of a class in the order given.
-    An object off the map, or with a side of zero, leaves its slot empty, and those beyond ``max_objects`` of a task are
+    An object off the map, or with dx or dy of zero, leaves its slot empty (a height of zero is kept, as there, and its
+    logarithm is minus infinity: filter such boxes), and those beyond ``max_objects`` of a task are
     left out. A centre less than a cell outside the left or lower edge counts to the first cell, as there (truncation
     towards zero). The result depends on the truncation of positions and radii, so a difference in the last bit of
     float32 can move an object that lies exactly on a border.

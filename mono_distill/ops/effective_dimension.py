@@ -55,4 +55,7 @@ def effective_dimension(features: Tensor, valid: Tensor | None = None) -> Tensor
         # The number of points cancels.
         scatter = centred.T @ centred
         size = torch.linalg.matrix_norm(scatter)
-        return torch.where(size > 0, scatter.trace() / size.clamp(min=torch.finfo(size.dtype).tiny), 0.0)
+        # The mean is rounded: what varies by less than that does not vary.
+        noise = (8 * torch.finfo(points.dtype).eps) ** 2 * points.square().sum()
+        spread = scatter.trace()
+        return torch.where(spread > noise, spread / size.clamp(min=torch.finfo(size.dtype).tiny), 0.0)

@@ -46,7 +46,8 @@ def frustum_lift_indices(
         frustum: ``(D, h, w)``.
         align_corners: As in ``grid_sample``; CaDDN, CMKD and MonoTAKD sample with ``False``.
         compact: Whether to remove corners of weight zero (half of all voxels lie outside of the image on KITTI), which
-            saves their share of the time but makes the host wait for their number. ``None`` does so on a CPU.
+            saves their share of the time but makes the host wait for their number. ``None`` does so on a CPU. Without
+            it, a feature that is not finite reaches voxels it does not belong to.
 
     Raises:
         ShapeError: ``coordinates`` is not ``(B, ..., 3)``.

@@ -88,7 +88,7 @@ def hungarian_matching(
 
     Raises:
         ConfigError: scipy is not installed.
-        NonFiniteError: A cost is NaN or infinite.
+        NonFiniteError: A cost is NaN or infinite; a whole row or column of +infinity counts as padding instead.
         ShapeError: The shapes do not fit.
 
     Example:
@@ -99,7 +99,7 @@ def hungarian_matching(
     solve = _solver()
     padded = _without_padding(cost, student_valid, teacher_valid)
     *lead, students, teachers = padded.shape
-    problems = padded.cpu().numpy().reshape(math.prod(lead), students, teachers)
+    problems = padded.double().cpu().numpy().reshape(math.prod(lead), students, teachers)
     pairs = np.full((2, len(problems), min(students, teachers)), -1, dtype=np.int64)
     for index, problem in enumerate(problems):
         exists = ~np.isposinf(problem)

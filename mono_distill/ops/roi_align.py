@@ -24,8 +24,8 @@ def roi_align(
     pooled box is :math:`W_y F W_x^T` with the matrices of :func:`roi_align_weights`. Up to rounding it equals mmcv's
     (``mmcv.ops.roi_align`` with ``pool_mode='avg'``), where boxes get no gradient either.
 
-    As every pixel of a map takes part in the products (mostly with weight zero), one that is NaN or infinite makes all
-    boxes in its row or column NaN.
+    As every pixel of a map takes part in the products (mostly with weight zero), one that is NaN or infinite makes
+    every box of its image NaN in that channel (in mmcv only boxes that read it).
 
     Args:
         features: ``(B, C, H, W)``.

@@ -65,10 +65,12 @@ def bev_gaussian_mask(
         drawn = drawn & valid
     # Slots that are not drawn may hold NaN, which has no integer.
     kept = drawn.unsqueeze(2)
-    cells_per_metre = centres.new_tensor([size[1] / (x_range[1] - x_range[0]), size[0] / (y_range[1] - y_range[0])])
-    low = centres.new_tensor([x_range[0], y_range[0]])
-    cells = torch.where(kept, (centres - low) * cells_per_metre, 0.0).floor().long()
-    sides = torch.where(kept, boxes[..., 3:5].detach().float() * cells_per_metre, 0.0)
+    # Axis by axis: a tensor of the ranges would be copied from the host in every step.
+    scales = size[1] / (x_range[1] - x_range[0]), size[0] / (y_range[1] - y_range[0])
+    places = [(centres[..., axis] - low) * scales[axis] for axis, low in enumerate((x_range[0], y_range[0]))]
+    cells = torch.where(kept, torch.stack(places, -1), 0.0).floor().long()
+    extents = [boxes[..., 3 + axis].detach().float() * scale for axis, scale in enumerate(scales)]
+    sides = torch.where(kept, torch.stack(extents, -1), 0.0)
     radii = heatmap_radii(sides[..., 1], sides[..., 0], min_overlap=min_overlap, min_radius=min_radius)
     return gaussian_heatmaps(cells, radii, size, valid=drawn)[:, 0]
 
@@ -101,6 +103,8 @@ class BEVGaussianMask(nn.Module):
     ) -> None:
         super().__init__()
         _check_overlap(min_overlap)
+        check_range(x_range, 'x_range')
+        check_range(y_range, 'y_range')
         # Configs hold lists.
         self.size = (size[0], size[1])
         self.x_range = (x_range[0], x_range[1])

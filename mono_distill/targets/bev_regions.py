@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from mono_distill.losses.masked import require_shape
 from mono_distill.ops.bev_box_masks import bev_box_scales
-from mono_distill.ops.point_sampler import Range
+from mono_distill.ops.point_sampler import Range, check_range
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError
 
-CellPoint = Literal['centre', 'corner']
+CellPoint = Literal['center', 'corner']
 
 
 def bev_regions(
@@ -27,7 +27,7 @@ def bev_regions(
     x_range: Range,
     y_range: Range,
     threshold: float = 0.1,
-    cell_point: CellPoint = 'centre',
+    cell_point: CellPoint = 'center',
 ) -> dict[str, Tensor]:
     r"""Decompose the map into regions and weight their cells, so that neither large boxes nor the background dominate.
 
@@ -57,7 +57,7 @@ def bev_regions(
         x_range: x of the left edge of column 0 and of the right edge of the last column, in metres.
         y_range: The same for the rows.
         threshold: Probability from which on the teacher sees an object.
-        cell_point: The point of a cell that must lie in a box: its ``'centre'``, or, as released, its ``'corner'`` of
+        cell_point: The point of a cell that must lie in a box: its ``'center'``, or, as released, its ``'corner'`` of
             the lowest x and y.
 
     Returns:
@@ -121,7 +121,7 @@ def _check_options(threshold: float, cell_point: str) -> None:
     if not 0 < threshold < 1:
         raise ConfigError(f'bev_regions: threshold must be a probability between 0 and 1, got {threshold}.')
     if cell_point not in get_args(CellPoint):
-        raise ConfigError(f"bev_regions: cell_point must be 'centre' or 'corner', got '{cell_point}'.")
+        raise ConfigError(f"bev_regions: cell_point must be 'center' or 'corner', got '{cell_point}'.")
 
 
 @MODELS.register_module()
@@ -133,7 +133,7 @@ class BEVRegions(nn.Module):
         x_range: x of the left edge of column 0 and of the right edge of the last column, in metres.
         y_range: The same for the rows.
         threshold: Probability from which on the teacher sees an object.
-        cell_point: ``'centre'``, or ``'corner'`` as released.
+        cell_point: ``'center'``, or ``'corner'`` as released.
     """
 
     def __init__(
@@ -143,10 +143,12 @@ class BEVRegions(nn.Module):
         y_range: Range,
         *,
         threshold: float = 0.1,
-        cell_point: CellPoint = 'centre',
+        cell_point: CellPoint = 'center',
     ) -> None:
         super().__init__()
         _check_options(threshold, cell_point)
+        check_range(x_range, 'x_range')
+        check_range(y_range, 'y_range')
         # Configs hold lists.
         self.size = (size[0], size[1])
         self.x_range = (x_range[0], x_range[1])

@@ -83,7 +83,8 @@ def residual_target(
             theirs, ours = (rescale_features(x, normalize, statistics) for x in (theirs, ours))
         residual = theirs - ours
         magnitude = residual.abs()
-        largest = magnitude.amax((1, 2, 3) if statistics == 'image' else (0, 1, 2, 3), keepdim=True)
+        # A NaN would be the largest and switch the threshold off.
+        largest = magnitude.nan_to_num(0.0).amax((1, 2, 3) if statistics == 'image' else (0, 1, 2, 3), keepdim=True)
         if mode == 'absolute':
             residual = magnitude
         if binarize:

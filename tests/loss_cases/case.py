@@ -52,7 +52,8 @@ class Case:
         scaled: Which arguments that law scales.
         without_objects: Makers of argument changes that leave no object; the loss is then 0 and stays connected.
         one_object: Change that leaves one object in every image.
-        dead: Whether a channel (the second dimension) of zeros makes sense.
+        dead: Whether a channel of zeros makes sense.
+        channel_dim: Which dimension of student and teacher holds the channels: 1 in maps, -1 in lists of points.
         nan_teacher: ``'ignored'``: NaN entries of the teacher add nothing and send no gradient; ``'shown'``: the loss
             becomes NaN, so that nobody trains on it unknowingly.
         unused: Entries of the student (positions among its tensors) that get no gradient by the formula.
@@ -72,6 +73,7 @@ class Case:
     without_objects: Mapping[str, Callable[[], Arguments]] = field(default_factory=dict)
     one_object: Callable[[], Arguments] | None = None
     dead: bool = True
+    channel_dim: int = 1
     nan_teacher: str = 'shown'
     unused: tuple[int, ...] = ()
     detached: bool = False

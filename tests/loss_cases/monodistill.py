@@ -68,15 +68,11 @@ def one_object() -> Arguments:
 NO_OBJECTS = dict(nowhere=objects_nowhere, outside=objects_outside, without_slots=objects_without_slots)
 
 CASES = {
-    'spearman_rank': Case(
-        losses.spearman_loss, 'SpearmanLoss', features, compiles=False, exact_zero=False, degree=0
-    ),
+    'spearman_rank': Case(losses.spearman_loss, 'SpearmanLoss', features, compiles=False, exact_zero=False, degree=0),
     'spearman_rank_loose': Case(
         losses.spearman_loss, 'SpearmanLoss', features, dict(eps=5.0), compiles=False, exact_zero=False, degree=0
     ),
-    'spearman_released': Case(
-        losses.spearman_loss, 'SpearmanLoss', features, dict(form='released'), exact_zero=False
-    ),
+    'spearman_released': Case(losses.spearman_loss, 'SpearmanLoss', features, dict(form='released'), exact_zero=False),
     'spearman_soft_rank_teacher': Case(
         losses.spearman_loss,
         'SpearmanLoss',
@@ -119,4 +115,4 @@ CASES = {
         dict(heading_slots='all', include_origin_pixel=True),
         one_object=one_object,
     ),
-}  # fmt: skip
+}

@@ -72,9 +72,7 @@ CASES = {
         without_objects=dict(no_mask=no_mask),
         one_object=one_place,
     ),
-    'feature_mse_empty_weight': Case(
-        feature_mse_loss, 'FeatureMSELoss', rectified, dict(empty_weight=0.05), degree=2
-    ),
+    'feature_mse_empty_weight': Case(feature_mse_loss, 'FeatureMSELoss', rectified, dict(empty_weight=0.05), degree=2),
     'feature_mse_released': Case(
         feature_mse_loss, 'FeatureMSELoss', features, dict(normalize='minmax', statistics='batch'), degree=0
     ),
@@ -106,4 +104,4 @@ CASES = {
     'anchor_response_without_direction': Case(
         anchor_response_loss, 'AnchorResponseLoss', heads, dict(direction=None), unused=(2,)
     ),
-}  # fmt: skip
+}

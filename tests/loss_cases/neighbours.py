@@ -134,6 +134,7 @@ CASES = {
         degree=2,
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(points)),
         one_object=one_slot,
+        channel_dim=-1,
     ),
     'gaussian_foreground': Case(
         gaussian_foreground_loss,
@@ -157,6 +158,7 @@ CASES = {
         exact_zero=False,
         degree=0,
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(points)),
+        channel_dim=-1,
     ),
     'info_nce_both': Case(
         info_nce_loss,
@@ -167,6 +169,7 @@ CASES = {
         degree=0,
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(points)),
         one_object=one_slot,
+        channel_dim=-1,
     ),
     'scored_response': Case(
         scored_response_loss,
@@ -174,6 +177,7 @@ CASES = {
         predictions_with_scores,
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(predictions_with_scores)),
         one_object=one_slot,
+        channel_dim=-1,
     ),
     'scored_response_released': Case(
         scored_response_loss,
@@ -183,6 +187,7 @@ CASES = {
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(predictions)),
         one_object=one_slot,
         unused=(0,),
+        channel_dim=-1,
     ),
     'region_decomposed': Case(
         region_decomposed_loss,
@@ -214,6 +219,7 @@ CASES = {
         degree=1,
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(key_points)),
         one_object=one_slot,
+        channel_dim=-1,
     ),
     'key_point_relation': Case(
         key_point_relation_loss,
@@ -222,6 +228,7 @@ CASES = {
         degree=0,
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(key_points)),
         one_object=one_slot,
+        channel_dim=-1,
     ),
     'gaussian_response': Case(
         gaussian_response_loss, 'GaussianResponseLoss', heads, without_objects=dict(no_mask=no_mask)

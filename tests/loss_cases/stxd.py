@@ -128,9 +128,16 @@ CASES = {
         exact_zero=False,
         without_objects=dict(no_point=no_point),
         one_object=one_point,
+        channel_dim=-1,
     ),
     'cross_correlation_scale': Case(
-        cross_correlation_loss, 'CrossCorrelationLoss', points, dict(var_floor=1e-12), exact_zero=False, degree=0
+        cross_correlation_loss,
+        'CrossCorrelationLoss',
+        points,
+        dict(var_floor=1e-12),
+        exact_zero=False,
+        degree=0,
+        channel_dim=-1,
     ),
     'cross_correlation_cosine': Case(
         cross_correlation_loss,
@@ -141,6 +148,7 @@ CASES = {
         degree=0,
         without_objects=dict(no_point=no_point),
         one_object=one_point,
+        channel_dim=-1,
     ),
     'cross_correlation_image': Case(
         cross_correlation_loss,
@@ -149,9 +157,15 @@ CASES = {
         dict(statistics='image'),
         exact_zero=False,
         without_objects=dict(no_point=no_point),
+        channel_dim=-1,
     ),
     'cross_correlation_global': Case(
-        cross_correlation_loss, 'CrossCorrelationLoss', masked_points, dict(statistics='global'), exact_zero=False
+        cross_correlation_loss,
+        'CrossCorrelationLoss',
+        masked_points,
+        dict(statistics='global'),
+        exact_zero=False,
+        channel_dim=-1,
     ),
     'temporal_similarity': Case(
         temporal_similarity_loss,
@@ -161,6 +175,7 @@ CASES = {
         scaled=('student', 'teacher', 'past'),
         without_objects=dict(no_point=no_point, no_frame=no_frame),
         one_object=one_point,
+        channel_dim=-1,
     ),
     'temporal_similarity_masked': Case(
         temporal_similarity_loss,
@@ -169,12 +184,14 @@ CASES = {
         dict(direction='symmetric', temperature=0.5),
         degree=0,
         without_objects=dict(no_point=no_point, no_frame=no_frame),
+        channel_dim=-1,
     ),
     'temporal_similarity_products': Case(
         temporal_similarity_loss,
         'TemporalSimilarityLoss',
         masked_points_and_past,
         dict(direction='teacher_student', temperature=2.0, normalize=False),
+        channel_dim=-1,
     ),
     'quality_response': Case(
         quality_response_loss,
@@ -182,6 +199,7 @@ CASES = {
         aligned_predictions,
         without_objects=dict(no_quality=no_quality),
         one_object=one_quality,
+        channel_dim=-1,
     ),
     'quality_response_matched': Case(
         quality_response_loss,
@@ -190,9 +208,10 @@ CASES = {
         dict(class_divergence='softmax', velocity_weight=1.0, normalizer='pairs'),
         exact_zero=False,
         without_objects=dict(no_quality=no_quality, no_pair=no_pair, no_pair_slot=no_pair_slot),
+        channel_dim=-1,
     ),
     'quality_response_printed': Case(
-        quality_response_loss, 'QualityResponseLoss', aligned_predictions, dict(normalizer='none')
+        quality_response_loss, 'QualityResponseLoss', aligned_predictions, dict(normalizer='none'), channel_dim=-1
     ),
     'center_response': Case(
         center_response_loss,
@@ -201,4 +220,4 @@ CASES = {
         without_objects=dict(cells_without_quality=cells_without_quality, no_cells=no_cells),
         one_object=one_cell,
     ),
-}  # fmt: skip
+}

@@ -207,3 +207,15 @@ def test_channels_that_fit_no_number_of_anchors_are_refused(name, channels):
 def test_options_that_do_not_exist_are_refused_when_built(options, message):
     with pytest.raises(ConfigError, match=f'anchor_response_loss.*{message}'):
         AnchorResponseLoss(**options)
+
+
+def test_the_tuple_of_lists_of_an_anchor_head_is_understood():
+    student, teacher = heads()
+    listed = [tuple([output] for output in side.values()) for side in (student, teacher)]
+    assert anchor_response_loss(*listed) == anchor_response_loss(student, teacher)
+
+
+def test_an_output_of_several_levels_is_named():
+    student, teacher = heads()
+    with pytest.raises(ConfigError, match="'box' must be a tensor, got a list"):
+        anchor_response_loss({**student, 'box': [student['box']] * 2}, teacher)

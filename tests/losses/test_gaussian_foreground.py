@@ -36,6 +36,12 @@ def test_one_frame_gives_the_official_expression():
     torch.testing.assert_close(gaussian_foreground_loss(student, teacher, mask), official)
 
 
+def test_only_the_proportions_of_the_mask_count():
+    student, teacher, mask = example()
+    loss = gaussian_foreground_loss(student, teacher, mask)
+    torch.testing.assert_close(gaussian_foreground_loss(student, teacher, 1e-4 * mask), loss)
+
+
 def test_every_frame_has_its_own_mask():
     student, teacher, mask = example()
     mask[1] = 0

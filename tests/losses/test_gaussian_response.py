@@ -126,3 +126,24 @@ def test_what_does_not_fit_is_named():
 def test_a_temperature_of_zero_is_refused_when_built():
     with pytest.raises(ConfigError, match='teacher_temperature must be positive, got 0'):
         GaussianResponseLoss(teacher_temperature=0)
+
+
+def test_only_the_proportions_of_the_mask_count():
+    student, teacher, mask = example()
+    loss = gaussian_response_loss(student, teacher, mask)
+    torch.testing.assert_close(gaussian_response_loss(student, teacher, 1e-4 * mask), loss)
+
+
+def test_a_center_head_may_put_a_list_around_every_task():
+    student, teacher, mask = example()
+    listed = [tuple([task] for task in head) for head in (student, teacher)]
+    torch.testing.assert_close(gaussian_response_loss(*listed, mask), gaussian_response_loss(student, teacher, mask))
+
+
+def test_a_student_whose_heatmap_passed_its_sigmoid_is_not_squashed_twice():
+    student, teacher, mask = example()
+    squashed = [{**task, 'heatmap': task['heatmap'].sigmoid()} for task in student]
+    torch.testing.assert_close(
+        gaussian_response_loss(squashed, teacher, mask, student_probabilities=True),
+        gaussian_response_loss(student, teacher, mask),
+    )

@@ -129,10 +129,37 @@ def test_pairs_within_images_make_two_processes_equal_one(monkeypatch):
         (student[b], teacher[b], {name: value[b] for name, value in targets.items()})
         for b in (slice(0, 1), slice(1, 2))
     ]
-    # Each process has one image with objects: the mean number over the processes.
-    monkeypatch.setattr(object_relation, 'global_avg_factors', lambda counts: torch.ones(counts.shape))
-    losses = [roi_affinity_loss(*part, **options) for part in parts]
+    losses = two_processes(monkeypatch, lambda part: roi_affinity_loss(*part, **options), parts)
     torch.testing.assert_close(torch.stack(losses).mean(), whole)
+
+
+def test_pairs_of_a_process_are_divided_by_the_mean_counts_of_the_processes(monkeypatch):
+    student, teacher, _, targets = example()
+    parts = [
+        (student[b], teacher[b], {name: value[b] for name, value in targets.items()})
+        for b in (slice(0, 1), slice(1, 2))
+    ]
+    sums = [roi_affinity_loss(*part, strides=[8]) * part[2]['mask_2d'].sum() ** 4 for part in parts]
+    counts = torch.stack([part[2]['mask_2d'].sum() for part in parts]).float()
+    losses = two_processes(monkeypatch, lambda part: roi_affinity_loss(*part, strides=[8]), parts)
+    for loss, total in zip(losses, sums, strict=True):
+        torch.testing.assert_close(loss, total / (counts.square().mean() * counts.mean().square()))
+
+
+def two_processes(monkeypatch, call, parts):
+    """Call once for each process, with the counts averaged over both."""
+    counts = []
+
+    def keep(values):
+        counts.append(values.float())
+        return values.float().clamp(min=1)
+
+    monkeypatch.setattr(object_relation, 'global_avg_factors', keep)
+    for part in parts:
+        call(part)
+    mean = torch.stack(counts).mean(0)
+    monkeypatch.setattr(object_relation, 'global_avg_factors', lambda _: mean)
+    return [call(part) for part in parts]
 
 
 @pytest.mark.parametrize('pairs', ['process', 'image'])
@@ -148,8 +175,12 @@ def test_empty_slots_may_hold_anything_and_change_nothing():
     student, teacher, log_scale, targets = example()
     expected = selective_relation_loss(student, teacher, log_scale, targets, strides=[8])
     targets['bboxes'][1, 0] = torch.tensor([0.0, 0.0, 48.0, 32.0])
-    log_scale[1, 0] = float('nan')
-    torch.testing.assert_close(selective_relation_loss(student, teacher, log_scale, targets, strides=[8]), expected)
+    student.requires_grad_()
+    for anything in (float('nan'), float('inf'), -50.0):
+        log_scale[1, 0] = anything
+        loss = selective_relation_loss(student, teacher, log_scale, targets, strides=[8])
+        torch.testing.assert_close(loss, expected)
+        assert torch.autograd.grad(loss, student)[0].isfinite().all()
     padded = {name: torch.cat([value, torch.zeros_like(value)], 1) for name, value in targets.items()}
     log_scale = torch.cat([log_scale, torch.zeros(2, 2)], 1)
     torch.testing.assert_close(selective_relation_loss(student, teacher, log_scale, padded, strides=[8]), expected)

@@ -166,3 +166,10 @@ def test_targets_with_other_slots_are_refused():
 def test_unknown_slots_are_refused_when_built():
     with pytest.raises(ConfigError, match="dense_slots must be 'valid' or 'all', got 'some'"):
         DIDResponseLoss('some')
+
+
+def test_bins_of_empty_slots_may_hold_anything():
+    student, teacher, targets = random_head(), random_head(), objects()
+    expected = did_response_loss(student, teacher, targets)
+    targets['heading_bin'][1, 1] = -1
+    assert did_response_loss(student, teacher, targets) == expected

@@ -31,9 +31,10 @@ def test_collapse_to_a_line_is_one():
     assert effective_dimension(features).item() == pytest.approx(1.0, abs=1e-5)
 
 
-@pytest.mark.parametrize('points', [0, 1, 5])
-def test_features_that_do_not_vary_have_dimension_zero(points):
-    assert effective_dimension(torch.ones(points, 3)).item() == 0.0
+@pytest.mark.parametrize('points', [0, 1, 5, 900])
+@pytest.mark.parametrize('value', [1.0, 0.1, -7.7])
+def test_features_that_do_not_vary_have_dimension_zero(points, value):
+    assert effective_dimension(value * torch.arange(1, 4).expand(points, 3) / 3).item() == 0.0
 
 
 def test_scale_and_offset_change_nothing():

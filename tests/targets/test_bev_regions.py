@@ -57,7 +57,7 @@ def random_boxes():
     )
 
 
-@pytest.mark.parametrize(('cell_point', 'shift'), [('centre', 0.5), ('corner', 0.0)])
+@pytest.mark.parametrize(('cell_point', 'shift'), [('center', 0.5), ('corner', 0.0)])
 def test_foreground_equals_the_formula_written_out(cell_point, shift):
     boxes, valid = random_boxes()
     foreground = bev_regions(boxes, valid, **GRID, cell_point=cell_point)['foreground']
@@ -78,9 +78,9 @@ def test_the_released_corner_moves_a_box_by_half_a_cell():
     boxes = boxes_of(box(0.5, 2, 2.0, 2.0))
     columns = {
         point: (bev_regions(boxes, **GRID, cell_point=point)['foreground'][0] > 0).any(0).nonzero().flatten().tolist()
-        for point in ('centre', 'corner')
+        for point in ('center', 'corner')
     }
-    assert columns == dict(centre=[2, 3, 4], corner=[3, 4])
+    assert columns == dict(center=[2, 3, 4], corner=[3, 4])
 
 
 def test_regions_are_disjoint_and_cover_the_map():
@@ -174,7 +174,7 @@ def test_heatmaps_of_another_size_are_named():
     ('options', 'message'),
     [
         (dict(threshold=1.5), 'threshold must be a probability between 0 and 1, got 1.5'),
-        (dict(cell_point='edge'), "cell_point must be 'centre' or 'corner', got 'edge'"),
+        (dict(cell_point='edge'), "cell_point must be 'center' or 'corner', got 'edge'"),
     ],
 )
 def test_options_that_do_not_exist_are_refused_when_built(options, message):

@@ -125,6 +125,13 @@ def test_nan_is_not_hidden():
     assert target[1].isfinite().all()
 
 
+def test_nan_does_not_switch_the_threshold_off():
+    teacher = torch.tensor([5.0, 4.0, 1.0, 0.0, float('nan')]).reshape(1, 1, 1, 5)
+    target = residual_target(teacher, torch.zeros_like(teacher), threshold=0.6)
+    assert target[0, 0, 0, :4].tolist() == [5.0, 4.0, 0.0, 0.0]
+    assert target[0, 0, 0, 4].isnan()
+
+
 def test_inputs_are_left_as_they_are():
     teacher, assistant = maps()
     kept = teacher.clone(), assistant.clone()
