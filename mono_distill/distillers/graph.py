@@ -142,7 +142,7 @@ class DistillGraph(nn.Module):
 
         Returns:
             ``loss_kd_<name>`` (weighted, to be summed into the training loss) and ``kd_<name>`` (unweighted and
-            detached, for the log) of every loss.
+            detached, for the log) of every loss; ``kd_<name>_<key>`` of what a loss puts into its ``log_vars``.
 
         Raises:
             ShapeError: A loss was given tensors that do not fit; the message names the taps.
@@ -161,7 +161,11 @@ class DistillGraph(nn.Module):
                 known[node.name] = _call(module, node, known)
         self.guard.check(raw, lambda: self._describe(known))
         losses = {f'loss_kd_{name}': value * getattr(self, f'weight_{name}') for name, value in raw.items()}
-        return {**losses, **{f'kd_{name}': value.detach() for name, value in raw.items()}}
+        logged = {f'kd_{name}': value.detach() for name, value in raw.items()}
+        for name in raw:
+            extra: Mapping[str, Tensor] = getattr(self.get_submodule(f'losses.{name}'), 'log_vars', {})
+            logged.update({f'kd_{name}_{key}': value.detach() for key, value in extra.items()})
+        return {**losses, **logged}
 
     def idle(self) -> Tensor:
         """Return a zero that touches every adapter parameter, so that DDP sees the gradients it waits for."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mono_distill.losses.feature_pairs import full_precision
 from mono_distill.losses.masked import global_avg_factors
 from mono_distill.losses.padded_pairs import paired_slots
+from mono_distill.ops.effective_dimension import effective_dimension
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError
 
@@ -197,6 +198,9 @@ class CrossCorrelationLoss(nn.Module):
         center: Whether means are subtracted.
         var_floor: Added to every variance.
         statistics: ``'batch'`` (per process), ``'global'`` (over all processes) or ``'image'``.
+        log_dimensions: Whether a distiller's log shows :func:`mono_distill.ops.effective_dimension` of both sides as
+            ``kd_<name>_student_dim`` and ``kd_<name>_teacher_dim``. A student with far fewer directions than its
+            teacher has collapsed.
     """
 
     def __init__(
@@ -206,6 +210,7 @@ class CrossCorrelationLoss(nn.Module):
         center: bool = True,
         var_floor: float = 1e-4,
         statistics: Statistics = 'batch',
+        log_dimensions: bool = False,
     ) -> None:
         super().__init__()
         _check_options(off_diagonal_weight, var_floor, statistics)
@@ -213,9 +218,14 @@ class CrossCorrelationLoss(nn.Module):
         self.center = center
         self.var_floor = var_floor
         self.statistics: Statistics = statistics
+        self.log_dimensions = log_dimensions
+        self.log_vars: dict[str, Tensor] = {}
 
     def forward(self, student: Tensor, teacher: Tensor, valid: Tensor | None = None) -> Tensor:
         """See :func:`cross_correlation_loss`."""
+        if self.log_dimensions:
+            sides = {'student_dim': student, 'teacher_dim': teacher}
+            self.log_vars = {name: effective_dimension(side.detach(), valid) for name, side in sides.items()}
         return cross_correlation_loss(
             student,
             teacher,
@@ -230,5 +240,5 @@ class CrossCorrelationLoss(nn.Module):
         """Show the options in ``repr``."""
         return (
             f'off_diagonal_weight={self.off_diagonal_weight}, center={self.center}, var_floor={self.var_floor}, '
-            f'statistics={self.statistics!r}'
+            f'statistics={self.statistics!r}, log_dimensions={self.log_dimensions}'
         )

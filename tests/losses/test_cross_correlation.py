@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mono_distill.distillers.graph import DistillGraph
 from mono_distill.losses.cross_correlation import CrossCorrelationLoss, cross_correlation, cross_correlation_loss
+from mono_distill.ops import effective_dimension
 from mono_distill.utils.errors import ConfigError, ShapeError
 
 EYE = torch.eye(2).unsqueeze(0)
@@ -205,5 +207,17 @@ def test_options_that_do_not_exist_are_refused_when_built(options, message):
 def test_options_are_shown():
     shown = repr(CrossCorrelationLoss(0.01, statistics='image'))
     assert shown == (
-        "CrossCorrelationLoss(off_diagonal_weight=0.01, center=True, var_floor=0.0001, statistics='image')"
+        "CrossCorrelationLoss(off_diagonal_weight=0.01, center=True, var_floor=0.0001, statistics='image', "
+        'log_dimensions=False)'
     )
+
+
+def test_a_distiller_logs_the_dimensions_of_both_sides():
+    options = dict(type='mono_distill.CrossCorrelationLoss', log_dimensions=True)
+    inputs = dict(student='s', teacher='t')
+    graph = DistillGraph(['s', 't'], losses=dict(structure=dict(**options, inputs=inputs)))
+    student, teacher = torch.randn(2, 40, 5, requires_grad=True), torch.randn(2, 40, 5)
+    logged = graph(dict(s=student, t=teacher))
+    assert logged['kd_structure_student_dim'] == effective_dimension(student)
+    assert logged['kd_structure_teacher_dim'] == effective_dimension(teacher)
+    assert not any(value.requires_grad for name, value in logged.items() if not name.startswith('loss'))
