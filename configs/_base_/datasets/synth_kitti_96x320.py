@@ -17,7 +17,7 @@ train_pipeline = [
     ),
     dict(type='mono_distill.MonoRandomFlip', prob=0.5),
     dict(type='mono_distill.MonoRandomCropAffine', size=(320, 96)),
-    dict(type='mono_distill.FilterMonoObjects', train_classes=['Car'], min_depth=2.0, max_depth=65.0),
+    dict(type='mono_distill.FilterMonoObjects', train_classes=list(classes), min_depth=2.0, max_depth=65.0),
     dict(type='mono_distill.PackMono3DInputs'),
 ]
 test_pipeline = [
@@ -70,4 +70,4 @@ val_evaluator = dict(
 test_dataloader = dict(
     val_dataloader, dataset=dict(val_dataloader['dataset'], data_root=test_root, ann_file='kitti_infos_trainval.pkl')
 )
-test_evaluator = dict(val_evaluator, ann_file=test_root + '/kitti_infos_trainval.pkl')
+test_evaluator = dict(val_evaluator, ann_file=test_root + '/kitti_infos_trainval.pkl', classes=list(classes))

@@ -30,20 +30,33 @@ from mono_distill.evaluation.kitti_resampling import Measure, match_frames
 from mono_distill.synthetic.kitti.writer import MANIFEST
 from mono_distill.utils.errors import DataError
 
+# Scores of cars by their distance, and of the other classes.
+DEPTH_MEASURES = {
+    '3D@0.5, 0-20 m': Measure(depths=(0.0, 20.0)),
+    '3D@0.5, 20-40 m': Measure(depths=(20.0, 40.0)),
+    '3D@0.5, 40-65 m': Measure(depths=(40.0, 65.0)),
+}
+CLASS_MEASURES = {
+    'Pedestrian, 3D@0.25': Measure(name='Pedestrian'),
+    'Pedestrian, BEV@0.25': Measure(name='Pedestrian', metric='BEV'),
+    'Cyclist, 3D@0.25': Measure(name='Cyclist'),
+    'Cyclist, BEV@0.25': Measure(name='Cyclist', metric='BEV'),
+}
 # The primary metric first.
 MEASURES = {
     '3D@0.5': Measure(),
     '3D@0.7': Measure(overlap='strict'),
     'BEV@0.5': Measure(metric='BEV'),
-    '3D@0.5, 0-20 m': Measure(depths=(0.0, 20.0)),
-    '3D@0.5, 20-40 m': Measure(depths=(20.0, 40.0)),
-    '3D@0.5, 40-65 m': Measure(depths=(40.0, 65.0)),
+    **DEPTH_MEASURES,
+    **CLASS_MEASURES,
 }
 # Full-split numbers of the metric that the resampled ones must equal.
 METRIC_KEYS = {
     '3D@0.5': PRIMARY,
     '3D@0.7': 'KITTI/Car_3D_AP40_moderate_strict',
     'BEV@0.5': 'KITTI/Car_BEV_AP40_moderate_loose',
+    'Pedestrian, 3D@0.25': 'KITTI/Pedestrian_3D_AP40_moderate_loose',
+    'Cyclist, BEV@0.25': 'KITTI/Cyclist_BEV_AP40_moderate_loose',
 }
 TOLERANCE = 1e-6
 

@@ -6,16 +6,18 @@ from dataclasses import replace
 
 from mono_distill.apis.synth_bench.plan import Plan, Setting, World
 
+# An arm's length was chosen on the validation split: a control that is trained for 40 epochs stands still from 21 on.
 _MAIN = Setting(
     title='600 labelled frames',
     arms=('control', 'monoskd', 'monoskd_rank', 'dense_gt'),
-    side_arms=('response', 'features', 'dense_features', 'monoskd_backbone'),
+    side_arms=('response', 'features', 'monoskd_backbone'),
     side_seeds=2,
     seeds=5,
     teacher_epochs=16,
     base_epochs=12,
-    arm_epochs=10,
+    arm_epochs=28,
 )
+_FEW_ARMS = ('control', 'monoskd', 'monoskd_unlabelled', 'pseudo_labels', 'monoskd_pseudo', 'dense_gt')
 _SIDE = replace(_MAIN, arms=('control', 'monoskd'), side_arms=(), seeds=2)
 
 
@@ -28,19 +30,20 @@ def default_plan(seeds: int = 5) -> Plan:
     settings = {
         'main': replace(_MAIN, seeds=seeds),
         'few': replace(
-            _MAIN,
+            _SIDE,
             title='120 labelled, 480 unlabelled frames',
-            arms=('control', 'monoskd', 'monoskd_unlabelled', 'pseudo_labels', 'monoskd_pseudo', 'dense_gt'),
-            side_arms=(),
-            seeds=4,
+            arms=_FEW_ARMS,
+            seeds=3,
             labelled=120,
+            arm_epochs=12,
         ),
-        'long': replace(_SIDE, title='600 labelled frames, twice the steps after parting', start='main', arm_epochs=20),
+        'short': replace(_SIDE, title='600 labelled frames, stopped early', start='main', seeds=3, arm_epochs=10),
         'small': replace(_SIDE, title='600 labelled frames, half the width', base_channels=8),
-        'hard': replace(_SIDE, title='600 labelled frames of a harder world', world='hard'),
+        'hard': replace(_SIDE, title='600 labelled frames of a harder world (500 test frames)', world='hard'),
+        'long': replace(_SIDE, title='600 labelled frames, twice as long', start='main', arm_epochs=56),
     }
     capped = {
         name: replace(setting, seeds=min(setting.seeds, seeds), side_seeds=min(setting.side_seeds, seeds))
         for name, setting in settings.items()
     }
-    return Plan({'main': World(), 'hard': World(difficulty=0.9, seed=11, test_seed=12)}, capped)
+    return Plan({'main': World(), 'hard': World(difficulty=0.9, seed=11, test_seed=12, test_frames=500)}, capped)

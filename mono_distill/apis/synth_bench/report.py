@@ -12,7 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mono_distill.apis.synth_bench.analysis import MEASURES, Analysis, Row, late_change, plain
+from mono_distill.apis.synth_bench.analysis import (
+    CLASS_MEASURES,
+    DEPTH_MEASURES,
+    MEASURES,
+    Analysis,
+    Row,
+    late_change,
+    plain,
+)
 from mono_distill.apis.synth_bench.configs import Folders
 from mono_distill.apis.synth_bench.plan import ARMS, BASE, CONTROL, DENSE, PRIMARY, TEACHER, Plan, Run, controls_of
 from mono_distill.apis.synth_bench.schedule import finished
@@ -27,7 +35,7 @@ _SHORT = {DENSE: 'dense ground truth', 'pseudo_labels': 'pseudo-labels'}
 
 
 def write_report(runs: Sequence[Run], plan: Plan, folders: Folders, out: Path) -> list[Path]:
-    """Analyse what is finished and write ``results.json``, ``runs.csv``, ``summary.csv`` and two tables.
+    """Analyse what is finished and write ``results.json``, ``runs.csv``, ``summary.csv`` and three tables.
 
     Args:
         runs: Runs of the plan.
@@ -56,7 +64,8 @@ def write_report(runs: Sequence[Run], plan: Plan, folders: Folders, out: Path) -
         'runs.csv': runs_csv(results),
         'summary.csv': summary_csv(rows),
         'summary.md': summary_table(content),
-        'distances.md': depth_table(content),
+        'distances.md': gain_table(content, list(DEPTH_MEASURES)),
+        'classes.md': gain_table(content, list(CLASS_MEASURES)),
     }
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
@@ -115,9 +124,13 @@ def summary_table(content: dict[str, Any]) -> str:
     return '\n'.join([*lines, '', *_notes(content, rows)]) + '\n'
 
 
-def depth_table(content: dict[str, Any]) -> str:
-    """Return the scores by distance, with the gains over the control."""
-    labels = [label for label in MEASURES if ' m' in label]
+def gain_table(content: dict[str, Any], labels: Sequence[str]) -> str:
+    """Return the scores of some measures, with the gains over the control.
+
+    Args:
+        content: What ``results.json`` holds.
+        labels: Keys of ``MEASURES``, a column each.
+    """
     settings = content['plan']['settings']
     lines = [f'| setting | model | {" | ".join(labels)} |', '|---' * (2 + len(labels)) + '|']
     for row in (_row(values) for values in content['rows']):

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from bench_worlds import tiny_plan
 
-from mono_distill.apis.synth_bench.analysis import MEASURES, Row, late_change, plain
+from mono_distill.apis.synth_bench.analysis import CLASS_MEASURES, DEPTH_MEASURES, MEASURES, Row, late_change, plain
 from mono_distill.apis.synth_bench.plan import PRIMARY
 from mono_distill.apis.synth_bench.report import (
     BEGIN,
     END,
-    depth_table,
+    gain_table,
     readme_block,
     summary_csv,
     summary_table,
@@ -100,9 +100,11 @@ def test_the_csv_holds_every_measure_and_control_of_every_arm():
     assert (teacher['std'], teacher['gain']) == ('', '')
 
 
-def test_gains_by_distance_have_a_column_each():
-    line = line_of(depth_table(content()), 'MonoSKD as released')
-    assert line[2:] == ['13.5 (**+2.5 [+0.4, +4.6]**)'] * 3
+@pytest.mark.parametrize('measures', [DEPTH_MEASURES, CLASS_MEASURES])
+def test_gains_by_distance_and_class_have_a_column_each(measures):
+    table = gain_table(content(), list(measures))
+    assert line_of(table, 'setting')[2:] == list(measures)
+    assert line_of(table, 'MonoSKD as released')[2:] == ['13.5 (**+2.5 [+0.4, +4.6]**)'] * len(measures)
 
 
 def test_the_late_change_of_the_controls_is_told():
@@ -125,5 +127,6 @@ def test_the_committed_tables_are_made_of_the_committed_results(page):
     assert text[text.index(BEGIN) : text.index(END) + len(END)] == readme_block(RESULTS)
 
 
-def test_the_committed_distances_are_those_of_the_page():
-    assert (RESULTS / 'distances.md').read_text() in (ROOT / 'docs' / 'synthetic_benchmark.md').read_text()
+@pytest.mark.parametrize('name', ['distances.md', 'classes.md'])
+def test_the_committed_distances_and_classes_are_those_of_the_page(name):
+    assert (RESULTS / name).read_text() in (ROOT / 'docs' / 'synthetic_benchmark.md').read_text()
