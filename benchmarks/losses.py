@@ -16,8 +16,9 @@ import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,6 +58,8 @@ class Inputs:
             mask_2d=torch.ones(batch, 10, dtype=torch.bool),
             heading_bin=torch.randint(12, (batch, 10)),
         )
+        self.weights = torch.rand(batch, 10)
+        self.log_scale = torch.randn(batch, 10)
         self.rows = [torch.randn(batch, NUMBERS, dtype=dtype, requires_grad=True) for dtype in DTYPES]
         self.cotangents = [torch.randn(batch, NUMBERS, dtype=dtype) for dtype in DTYPES]
 
@@ -123,20 +126,37 @@ def comparisons(x: Inputs) -> Iterator[tuple[str, Form | None, Form]]:
         lambda: reference.response(sh, th, targets),
         lambda: losses.monodle_response_loss(sh, th, targets),
     )
+    for levels in (strides, strides[1:]):
+        yield (
+            f'box masks, {len(levels)} levels',
+            lambda levels=levels: _maps(reference.box_mask, levels, targets['bboxes']),
+            lambda levels=levels: _maps(ops.box_masks, levels, targets['bboxes']),
+        )
     yield (
-        'box masks, 4 levels',
-        lambda: torch.stack([_masks(reference.box_mask, targets['bboxes'], k).sum() for k in strides]),
-        lambda: torch.stack([_masks(ops.box_masks, targets['bboxes'], k).sum() for k in strides]),
+        'DASFD weight maps, 3 levels',
+        lambda: _maps(reference.box_weight_maps, strides[1:], targets['bboxes'], x.weights, targets['indices']),
+        lambda: _maps(ops.box_weight_maps, strides[1:], targets['bboxes'], x.weights),
     )
     yield (
         'Gaussian squares, stride 4',
-        lambda: reference.gaussian_mask(targets['bboxes'], size, 4).sum(),
-        lambda: ops.gaussian_square_masks(targets['bboxes'], valid, size, stride=4).sum(),
+        lambda: reference.gaussian_mask(targets['bboxes'], size, 4),
+        lambda: ops.gaussian_square_masks(targets['bboxes'], valid, size, stride=4),
     )
+    for name, straight, ours in (
+        ('DASFD, 3 levels', reference.selective_feature, losses.selective_feature_loss),
+        ('DASRD, 3 levels, 40 objects', reference.selective_relation, losses.selective_relation_loss),
+    ):
+        yield (
+            name,
+            lambda straight=straight: straight(s[1:], t[1:], x.log_scale, targets, strides[1:]),
+            lambda ours=ours: ours(s[1:], t[1:], x.log_scale, targets, strides=strides[1:]),
+        )
 
 
-def _masks(function: Callable[..., Tensor], boxes: Tensor, stride: int) -> Tensor:
-    return function(boxes, (IMAGE[0] // stride, IMAGE[1] // stride), stride=stride)
+def _maps(function: Callable[..., Any], strides: Sequence[int], *arguments: Tensor) -> Tensor:
+    found = [function(*arguments, (IMAGE[0] // stride, IMAGE[1] // stride), stride=stride) for stride in strides]
+    maps = [values for level in found for values in (level if isinstance(level, tuple) else (level,))]
+    return torch.cat([values.flatten() for values in maps])
 
 
 def run(function: Callable[[], Tensor]) -> Tensor:
