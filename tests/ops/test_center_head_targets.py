@@ -30,32 +30,35 @@ def core():
     heads = pytest.importorskip('mmdet3d.models.dense_heads')
     from mmdet3d.structures import LiDARInstance3DBoxes
     from mmengine.config import ConfigDict
+    from mmengine.registry import DefaultScope
     from mmengine.structures import InstanceData
 
     names = [[f'{task}{k}' for k in range(n)] for task, n in enumerate(TASKS)]
 
     def targets(boxes, labels, *, norm_bbox=True, max_objs=500):
-        head = heads.CenterHead(
-            in_channels=4,
-            tasks=[dict(num_class=len(task), class_names=task) for task in names],
-            common_heads=dict(reg=(2, 2)),
-            share_conv_channel=4,
-            separate_head=dict(type='SeparateHead', init_bias=-2.19, final_kernel=3),
-            bbox_coder=dict(
-                type='CenterPointBBoxCoder', pc_range=[-12.8, -12.8], out_size_factor=4, voxel_size=[0.2, 0.2]
-            ),
-            norm_bbox=norm_bbox,
-            train_cfg=ConfigDict(
-                grid_size=[128, 160, 40],
-                voxel_size=[0.2, 0.2, 8],
-                out_size_factor=4,
-                dense_reg=1,
-                gaussian_overlap=0.1,
-                max_objs=max_objs,
-                min_radius=2,
-                point_cloud_range=[-12.8, -12.8, -5.0, 12.8, 19.2, 3.0],
-            ),
-        )
+        # Whatever scope other tests have left as the default.
+        with DefaultScope.overwrite_default_scope('mmdet3d'):
+            head = heads.CenterHead(
+                in_channels=4,
+                tasks=[dict(num_class=len(task), class_names=task) for task in names],
+                common_heads=dict(reg=(2, 2)),
+                share_conv_channel=4,
+                separate_head=dict(type='SeparateHead', init_bias=-2.19, final_kernel=3),
+                bbox_coder=dict(
+                    type='CenterPointBBoxCoder', pc_range=[-12.8, -12.8], out_size_factor=4, voxel_size=[0.2, 0.2]
+                ),
+                norm_bbox=norm_bbox,
+                train_cfg=ConfigDict(
+                    grid_size=[128, 160, 40],
+                    voxel_size=[0.2, 0.2, 8],
+                    out_size_factor=4,
+                    dense_reg=1,
+                    gaussian_overlap=0.1,
+                    max_objs=max_objs,
+                    min_radius=2,
+                    point_cloud_range=[-12.8, -12.8, -5.0, 12.8, 19.2, 3.0],
+                ),
+            )
         instances = InstanceData(bboxes_3d=LiDARInstance3DBoxes(boxes, box_dim=9), labels_3d=labels)
         return head.get_targets_single(instances)
 
