@@ -31,7 +31,8 @@ def test_an_interrupted_demo_continues_and_ends_with_a_table_and_a_report(tmp_pa
         write_split(root, split, *part)
     monkeypatch.setattr(stages, 'CHECKPOINT_STEPS', 2)
     command = ['demo', '--out', str(tmp_path / 'out'), '--kitti-root', str(root), '--workers', '2']
-    command += ['--train-steps', '24', '--distil-steps', '6']
+    # Long enough that a busy machine does not finish the teacher between its first checkpoint and the next look at it.
+    command += ['--train-steps', '48', '--distil-steps', '6']
     folder = DemoFolder(tmp_path / 'out')
 
     with monkeypatch.context() as patch:
@@ -46,7 +47,7 @@ def test_an_interrupted_demo_continues_and_ends_with_a_table_and_a_report(tmp_pa
         assert main(command) == 130
     shown = capsys.readouterr().out
     assert 'interrupted; what is done is kept' in shown
-    assert f'Continue with the same command: mono-distill demo --out {tmp_path / "out"} --train-steps 24' in shown
+    assert f'Continue with the same command: mono-distill demo --out {tmp_path / "out"} --train-steps 48' in shown
     assert folder.entry('prepare')['finished']
     assert not folder.entry('stage_train')['finished']
 

@@ -20,7 +20,7 @@ def test_default_number_of_workers_is_within_the_cores_of_this_process(monkeypat
 def test_termination_interrupts_and_the_former_answer_comes_back():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), termination_as_interrupt():
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

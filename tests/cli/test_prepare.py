@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import stat
@@ -80,7 +79,7 @@ def test_overwrite_replaces_depth_maps(root, capsys):
 
 def test_termination_says_how_to_continue(root, capsys, monkeypatch):
     def terminate(*_args, **_kwargs):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         raise AssertionError('the signal was not answered')
 
     before = signal.getsignal(signal.SIGTERM)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -101,10 +100,19 @@ def test_folder_in_use_is_refused(tmp_path, capsys):
     assert 'is not empty' in capsys.readouterr().err
 
 
+@pytest.fixture
+def answered_interrupts():
+    """Python's own answer to Ctrl-C, which is missing where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_interrupt_says_how_to_continue(number, capsys, monkeypatch, tmp_path):
+def test_interrupt_says_how_to_continue(number, capsys, monkeypatch, tmp_path, answered_interrupts):
     def interrupted(*_args, **_kwargs):
-        os.kill(os.getpid(), number)
+        # To this thread: a signal to the process may reach another one, and this one too late.
+        signal.raise_signal(number)
         raise AssertionError('the signal was not answered')
 
     monkeypatch.setattr('mono_distill.synthetic.kitti.writer.write_kitti', interrupted)
