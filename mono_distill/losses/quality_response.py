@@ -125,12 +125,12 @@ def weighted_distance(
     target_logits, target_code = (torch.where(kept, x.to(logits.dtype), 0.0) for x in teacher)
     error = (code - target_code).abs()
     boxes = error[..., :_BOX].sum(2) + velocity_weight * error[..., _BOX:].sum(2)
-    divergence = _bernoulli if class_divergence == 'bernoulli' else _softmax
+    divergence = bernoulli_divergence if class_divergence == 'bernoulli' else _softmax
     return (quality * (boxes + divergence(logits, target_logits))).sum()
 
 
-def _bernoulli(student: Tensor, teacher: Tensor) -> Tensor:
-    """Sum over classes of the divergence of the teacher's from the student's probabilities."""
+def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """Sum over classes ``(B, P, C)`` of the divergence of the teacher's from the student's yes-or-no, from logits."""
     yes = F.logsigmoid(teacher) - F.logsigmoid(student)
     no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
     return (teacher.sigmoid() * yes + (-teacher).sigmoid() * no).sum(2)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from mono_distill.losses.feature_pairs import full_precision
 from mono_distill.losses.masked import as_float32, global_avg_factors, masked_mean, require_shape
 from mono_distill.losses.padded_pairs import paired_slots
+from mono_distill.losses.quality_response import bernoulli_divergence
 from mono_distill.losses.tensor_dict import require_tensors
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, ShapeError
@@ -79,7 +79,7 @@ def scored_response_loss(
                 f'{_LOSS}: {len(code_weights)} code_weights for boxes of {boxes[0].shape[2]} codes; give one per code.'
             )
         total = global_avg_factors(scores.sum()).to(scores.dtype)
-        divergence = _bernoulli_kl(*logits).sum(2) * scores
+        divergence = bernoulli_divergence(*logits) * scores
         distance = (boxes[0] - boxes[1]).abs()
         if code_weights is not None:
             # Code by code: a tensor of the weights would be copied from the host in every step.
@@ -105,13 +105,6 @@ def _paired_predictions(
         scores = logits[1].sigmoid().amax(2)
     scores = torch.where(valid, scores, 0.0)
     return (logits[0], logits[1]), (boxes[0], boxes[1]), scores, valid
-
-
-def _bernoulli_kl(student: Tensor, teacher: Tensor) -> Tensor:
-    """Divergence of the student's yes-or-no probabilities from the teacher's, from logits, element by element."""
-    yes = logsigmoid(teacher) - logsigmoid(student)
-    no = logsigmoid(-teacher) - logsigmoid(-student)
-    return teacher.sigmoid() * yes + (-teacher).sigmoid() * no
 
 
 @MODELS.register_module()
