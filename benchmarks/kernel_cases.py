@@ -6,10 +6,10 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import reference_kernels as reference
 import torch
+from comparison import Case
 from torch import Tensor
 
 import mono_distill  # noqa: F401  (prepares mmcv-lite before mmdet3d is imported)
@@ -34,29 +34,6 @@ from mono_distill.ops import (
 REACH, MAP = 51.2, (128, 128)
 BEV = dict(x_range=(-REACH, REACH), y_range=(-REACH, REACH))
 TASKS = (1, 2, 2, 1, 2, 2)
-
-
-@dataclass
-class Kernel:
-    """One row: two forms of the same computation.
-
-    Attributes:
-        name: What is computed, and how large.
-        reference: What the straightforward form is.
-        slow: The straightforward form.
-        fast: Ours.
-        leaves: Tensors that get a gradient; without any there is no backward pass.
-        inputs: Further tensors that are read.
-        keys: What a kernel that sorts has to sort; the yardstick is then that sort.
-    """
-
-    name: str
-    reference: str
-    slow: Callable[[], Tensor]
-    fast: Callable[[], Tensor]
-    leaves: list[Tensor] = field(default_factory=list)
-    inputs: list[Tensor] = field(default_factory=list)
-    keys: Tensor | None = None
 
 
 def nuscenes_rig() -> Tensor:
@@ -92,7 +69,7 @@ def random_boxes(batch: int, count: int) -> Tensor:
     return low + (high - low) * torch.rand(batch, count, 9)
 
 
-def kernels() -> Iterator[Kernel]:
+def kernels() -> Iterator[Case]:
     """All rows, each with inputs of its own so that they need not be held together."""
     yield from pooling()
     yield from lifting()
@@ -102,7 +79,7 @@ def kernels() -> Iterator[Kernel]:
     yield from ranking()
 
 
-def pooling() -> Iterator[Kernel]:
+def pooling() -> Iterator[Case]:
     """BEV pooling, and what prepares it."""
     points = nuscenes_rig()
     ranges = dict(**BEV, z_range=(-5.0, 3.0))
@@ -110,7 +87,7 @@ def pooling() -> Iterator[Kernel]:
     indices = bev_pool_indices(points, MAP, **ranges)
     context = torch.randn(1, 6, 80, 16, 44, requires_grad=True)
     depth = torch.randn(1, 6, 112, 16, 44).softmax(2).requires_grad_()
-    yield Kernel(
+    yield Case(
         'BEV pooling, six cameras',
         'frustum volume + index_add',
         lambda: reference.bev_pool(context, depth, cells, MAP),
@@ -118,7 +95,7 @@ def pooling() -> Iterator[Kernel]:
         leaves=[context, depth],
         inputs=[indices.points, indices.plan.rows],
     )
-    yield Kernel(
+    yield Case(
         'BEV pooling, indices',
         "BEVPoolV2's ranks (one order)",
         lambda: reference.bev_pool_ranks(reference.bev_cells(points, MAP, REACH), 6 * 16 * 44, 112)[0],
@@ -127,13 +104,13 @@ def pooling() -> Iterator[Kernel]:
     )
 
 
-def lifting() -> Iterator[Kernel]:
+def lifting() -> Iterator[Case]:
     """The factorised lift and the depth it is fed with."""
     coordinates = kitti_coordinates()
     indices = frustum_lift_indices(coordinates, (120, 47, 156))
     context = torch.randn(1, 64, 47, 156, requires_grad=True)
     depth = torch.randn(1, 120, 47, 156).softmax(1).requires_grad_()
-    yield Kernel(
+    yield Case(
         'frustum lift, KITTI voxels',
         'outer product + grid_sample',
         lambda: reference.frustum_lift(context, depth, coordinates),
@@ -142,7 +119,7 @@ def lifting() -> Iterator[Kernel]:
         inputs=[indices.plan.rows, indices.near, indices.near_weights, indices.far_weights],
     )
     targets = depth_bin_targets(torch.rand(1, 47, 156) * 60)
-    yield Kernel(
+    yield Case(
         'one-hot depth, 120 bins',
         'loop over pixels',
         lambda: reference.one_hot_depth(targets, 120),
@@ -151,10 +128,10 @@ def lifting() -> Iterator[Kernel]:
     )
 
 
-def drawing() -> Iterator[Kernel]:
+def drawing() -> Iterator[Case]:
     """Rasters and targets: batch 4, 40 objects each."""
     boxes, labels = random_boxes(4, 40), torch.randint(10, (4, 40))
-    yield Kernel(
+    yield Case(
         'CenterHead targets, 4 x 40 objects',
         "mmdet3d's get_targets",
         core_targets(boxes, labels),
@@ -163,14 +140,14 @@ def drawing() -> Iterator[Kernel]:
     )
     centres = torch.stack([torch.randint(320, (4, 20)), torch.randint(96, (4, 20))], -1)
     radii = torch.randint(1, 20, (4, 20))
-    yield Kernel(
+    yield Case(
         'Gaussian heatmaps, 4 x 20 objects, 96 x 320',
         "mmdet3d's draw_heatmap_gaussian",
-        lambda: mmdet3d_heatmaps(centres, radii),
+        lambda: mmdet3d_heatmaps(centres, radii, (96, 320)),
         lambda: gaussian_heatmaps(centres, radii, (96, 320)),
         inputs=[centres, radii],
     )
-    yield Kernel(
+    yield Case(
         'rotated box scales, 4 x 40 boxes',
         'loop over boxes',
         lambda: reference.bev_box_scales(boxes, MAP, REACH),
@@ -179,10 +156,10 @@ def drawing() -> Iterator[Kernel]:
     )
 
 
-def sampling() -> Iterator[Kernel]:
+def sampling() -> Iterator[Case]:
     """Features at the key points of boxes: batch 4, 40 boxes each."""
     boxes, features = random_boxes(4, 40), torch.randn(4, 80, *MAP, requires_grad=True)
-    yield Kernel(
+    yield Case(
         'nine key points sampled, 4 x 40 boxes',
         'loop over boxes, grid_sample per sample',
         lambda: reference.key_point_features(features, boxes, REACH),
@@ -192,7 +169,7 @@ def sampling() -> Iterator[Kernel]:
     )
 
 
-def overlaps() -> Iterator[Kernel]:
+def overlaps() -> Iterator[Case]:
     """Rotated overlap of all pairs."""
     columns = [0, 1, 3, 4, 6]
     boxes, others = (random_boxes(1, n)[0, :, columns].double() for n in (150, 200))
@@ -203,7 +180,7 @@ def overlaps() -> Iterator[Kernel]:
         ('torch', lambda: rotated_iou(boxes[:, None], others[None])),
         ('numba', lambda: rotated_iou_bev(boxes * mirror, others * mirror)),
     ]:
-        yield Kernel(
+        yield Case(
             f'rotated IoU, 150 x 200 pairs, {name}',
             'shapely, pair by pair',
             lambda: reference.rotated_iou(boxes, others),
@@ -212,7 +189,7 @@ def overlaps() -> Iterator[Kernel]:
         )
 
 
-def ranking() -> Iterator[Kernel]:
+def ranking() -> Iterator[Case]:
     """Soft ranks of feature maps, where the package to compare with is installed."""
     if importlib.util.find_spec('torchsort') is None:
         print('torchsort is not installed: soft ranks are left out.', file=sys.stderr)
@@ -224,7 +201,7 @@ def ranking() -> Iterator[Kernel]:
         ('eps 1 (one pool)', 1.0, None),
         ('eps 2 sigma / n', 2 / values.shape[1], values.detach()),
     ]:
-        yield Kernel(
+        yield Case(
             f'soft rank 4 x {values.shape[1]}, {label}',
             'torchsort',
             lambda eps=eps: torchsort.soft_rank(values, regularization_strength=eps),
@@ -266,11 +243,11 @@ def core_targets(boxes: Tensor, labels: Tensor) -> Callable[[], Tensor]:
     return lambda: torch.cat(head.get_targets(samples)[0], 1)
 
 
-def mmdet3d_heatmaps(centres: Tensor, radii: Tensor) -> Tensor:
+def mmdet3d_heatmaps(centres: Tensor, radii: Tensor, size: tuple[int, int]) -> Tensor:
     """One object after another."""
     from mmdet3d.models.utils import draw_heatmap_gaussian
 
-    heatmaps = torch.zeros(len(centres), 1, 96, 320)
+    heatmaps = torch.zeros(len(centres), 1, *size)
     for heatmap, sample_centres, sample_radii in zip(heatmaps, centres, radii, strict=True):
         for centre, radius in zip(sample_centres, sample_radii.tolist(), strict=True):
             draw_heatmap_gaussian(heatmap[0], centre, radius)

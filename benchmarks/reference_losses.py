@@ -122,6 +122,20 @@ def affinity(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
     return total
 
 
+def local_affinity(student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+    """Gram matrices of the tiles, of the size of the last level, one tile after another."""
+    height, width = student[-1].shape[2:]
+    total = 0.0
+    for s, t in zip(student, teacher, strict=True):
+        distances = []
+        for y in range(0, s.shape[2], height):
+            for x in range(0, s.shape[3], width):
+                tiles = [f[:, :, y : y + height, x : x + width].flatten(2) for f in (s, t)]
+                distances.append(F.l1_loss(*(tile.permute(0, 2, 1) @ tile for tile in tiles)))
+        total = total + torch.stack(distances).mean() / s.shape[0]
+    return total
+
+
 def box_mask(boxes: Tensor, size: tuple[int, int], stride: int) -> Tensor:
     """Boxes painted one after the other."""
     mask = torch.zeros(boxes.shape[0], *size, dtype=torch.bool)
@@ -178,9 +192,24 @@ def selective_relation(
     return total
 
 
-def gaussian_mask(boxes: Tensor, size: tuple[int, int], stride: int) -> Tensor:
+def roi_affinity(
+    student: list[Tensor], teacher: list[Tensor], targets: dict[str, Tensor], strides: Sequence[int]
+) -> Tensor:
+    """DASRD without uncertainty."""
+    from mmcv.ops import roi_align
+
+    images, slots = targets['mask_2d'].nonzero(as_tuple=True)
+    boxes = torch.cat([images.unsqueeze(1), targets['bboxes'][images, slots]], 1)
+    total = 0.0
+    for s, t, stride in zip(student, teacher, strides, strict=True):
+        s, t = (roi_align(x, boxes, 7, 1 / stride, 0, 'avg', True).flatten(1) for x in (s, t))
+        total = total + (s @ s.T - t @ t.T).abs().mean() / len(boxes) ** 2
+    return total
+
+
+def gaussian_mask(boxes: Sequence[Tensor], size: tuple[int, int], stride: int) -> Tensor:
     """Gaussians painted one after the other, then compared with zero."""
-    heat = np.zeros((boxes.shape[0], *size))
+    heat = np.zeros((len(boxes), *size))
     for image, image_boxes in enumerate(boxes):
         for box in image_boxes.cpu().numpy() / stride:
             x, y = int((box[0] + box[2]) / 2), int((box[1] + box[3]) / 2)
@@ -192,7 +221,7 @@ def gaussian_mask(boxes: Tensor, size: tuple[int, int], stride: int) -> Tensor:
             bottom, right = min(size[0] - y, radius + 1), min(size[1] - x, radius + 1)
             region = heat[image, y - top : y + bottom, x - left : x + right]
             np.maximum(region, patch[radius - top : radius + bottom, radius - left : radius + right], out=region)
-    return torch.from_numpy(heat > 0).to(boxes.device)
+    return torch.from_numpy(heat > 0)
 
 
 def _radius(height: float, width: float, overlap: float = 0.7) -> float:
@@ -217,6 +246,25 @@ def foreground(student: list[Tensor], teacher: list[Tensor], boxes: Tensor, stri
     return total
 
 
+def _heading(student: Tensor, teacher: Tensor, bins: Tensor) -> Tensor:
+    """Divergence of the bins and difference of the annotated one's residual, of rows (K, 24)."""
+    total = F.kl_div(student[:, :12].log_softmax(1), teacher[:, :12].softmax(1), reduction='sum')
+    one_hot = F.one_hot(bins, 12).bool()
+    return total / student[:, :12].numel() + F.l1_loss(student[:, 12:][one_hot], teacher[:, 12:][one_hot])
+
+
+def did_response(student: dict[str, Tensor], teacher: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
+    """Dense outputs gathered inside the mask, the others in the slots of objects."""
+    valid = targets['mask_2d']
+    mask = gaussian_mask([boxes[kept] for boxes, kept in zip(targets['bboxes'], valid, strict=True)], (96, 320), 4)
+    total = 0.0
+    for name in ('offset_2d', 'size_2d'):
+        total = total + F.l1_loss(*(head[name].permute(0, 2, 3, 1)[mask] for head in (student, teacher)))
+    for name in ('vis_depth', 'att_depth', 'ins_depth', 'offset_3d', 'size_3d'):
+        total = total + F.l1_loss(student[name][valid], teacher[name][valid])
+    return total + _heading(student['heading'][valid], teacher['heading'][valid], targets['heading_bin'][valid])
+
+
 def response(student: dict[str, Tensor], teacher: dict[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
     """Each output gathered inside the mask, the heading object by object."""
     mask = gaussian_mask(targets['bboxes'], tuple(student['depth'].shape[2:]), 4)
@@ -227,6 +275,4 @@ def response(student: dict[str, Tensor], teacher: dict[str, Tensor], targets: di
     images, slots = targets['mask_2d'].nonzero(as_tuple=True)
     places, bins = targets['indices'][images, slots], targets['heading_bin'][images, slots]
     s, t = (head['heading'].flatten(2).permute(0, 2, 1)[images, places] for head in (student, teacher))
-    total = total + F.kl_div(s[:, :12].log_softmax(1), t[:, :12].softmax(1), reduction='sum') / s[:, :12].numel()
-    one_hot = F.one_hot(bins, 12).bool()
-    return total + F.l1_loss(s[:, 12:][one_hot], t[:, 12:][one_hot])
+    return total + _heading(s, t, bins)

@@ -5,9 +5,11 @@ from mono_distill.adapters.conv import ConvAdapter
 from mono_distill.adapters.key_point_sampler import BEVKeyPointSampler
 from mono_distill.adapters.projector import Projector
 from mono_distill.adapters.review_fusion import ReviewFusion
+from mono_distill.adapters.topk_sampler import BEVTopKSampler
 
 __all__ = [
     'BEVKeyPointSampler',
+    'BEVTopKSampler',
     'ChannelMeanConv',
     'ConvAdapter',
     'Projector',

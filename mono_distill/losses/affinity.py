@@ -27,7 +27,7 @@ def scene_affinity_loss(student: Features, teacher: Features, *, ref_batch: int 
 
     Args:
         student: Map ``(B, C, H, W)`` or sequence of maps, fine to coarse.
-        teacher: The same shapes; receives no gradient.
+        teacher: The same shapes up to the channels, which inner products do not need in common; receives no gradient.
         ref_batch: The B of the formula; ``None`` for the actual batch, as officially.
 
     Returns:
@@ -45,7 +45,7 @@ def scene_affinity_loss(student: Features, teacher: Features, *, ref_batch: int 
         tensor(4.)
     """
     check_ref_batch(ref_batch, 'scene_affinity_loss')
-    pairs = paired_levels(student, teacher, loss='scene_affinity_loss')
+    pairs = paired_levels(student, teacher, loss='scene_affinity_loss', same_width=False)
     with full_precision(pairs[0][0]):
         students, teachers = (resize_to_coarsest(levels) for levels in zip(*pairs, strict=True))
         levels = zip(students, teachers, strict=True)
@@ -62,7 +62,7 @@ def local_affinity_loss(student: Features, teacher: Features, *, ref_batch: int 
 
     Args:
         student: Map ``(B, C, H, W)`` or sequence of maps, fine to coarse.
-        teacher: The same shapes; receives no gradient.
+        teacher: The same shapes up to the channels, which inner products do not need in common; receives no gradient.
         ref_batch: See :func:`scene_affinity_loss`.
 
     Returns:
@@ -78,7 +78,7 @@ def local_affinity_loss(student: Features, teacher: Features, *, ref_batch: int 
         tensor(16.)
     """
     check_ref_batch(ref_batch, 'local_affinity_loss')
-    pairs = paired_levels(student, teacher, loss='local_affinity_loss')
+    pairs = paired_levels(student, teacher, loss='local_affinity_loss', same_width=False)
     height, width = coarsest_size([s for s, _ in pairs])
     with full_precision(pairs[0][0]):
         levels = [(_tiles(s, height, width), _tiles(t, height, width)) for s, t in pairs]

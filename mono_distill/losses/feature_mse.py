@@ -7,13 +7,12 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from mono_distill.losses.feature_pairs import Features, full_precision, paired_levels
 from mono_distill.losses.feature_scale import Scale, Statistics, check_scale, rescale_features
-from mono_distill.losses.masked import mean_over_ranks, require_shape
+from mono_distill.losses.weighted_squares import Levels, level_masks, weighted_square_means
 from mono_distill.registry import MODELS
-from mono_distill.utils.errors import ConfigError, ShapeError
+from mono_distill.utils.errors import ConfigError
 
 Compare = Literal['features', 'channel_mean']
 
@@ -78,47 +77,21 @@ def feature_mse_loss(
     """
     _check_options(compare, normalize, statistics, empty_weight)
     pairs = paired_levels(student, teacher, loss='feature_mse_loss')
-    weights = [_place_weights(t, m, empty_weight) for (_, t), m in zip(pairs, _level_masks(mask, pairs), strict=True)]
+    masks = None if mask is None else level_masks(mask, pairs, loss='feature_mse_loss')
     with full_precision(pairs[0][0]):
-        sums, totals = [], []
-        for (s, t), weight in zip(pairs, weights, strict=True):
+        weights = masks if empty_weight is None else _with_empty_places(pairs, masks, empty_weight)
+        compared = []
+        for s, t in pairs:
             if compare == 'channel_mean':
                 s, t = s.mean(1, keepdim=True), t.mean(1, keepdim=True)
-            s, t = rescale_features(s, normalize, statistics), rescale_features(t, normalize, statistics)
-            sums.append(_weighted_distance(s, t, weight))
-            totals.append(s.new_ones(()) if weight is None else weight.sum())
-        divisors = torch.stack(totals)
-        if mask is not None or empty_weight is not None:
-            divisors = mean_over_ranks(divisors)
-        return (torch.stack(sums) / torch.where(divisors == 0, 1.0, divisors)).sum()
+            compared.append((rescale_features(s, normalize, statistics), rescale_features(t, normalize, statistics)))
+        return weighted_square_means(compared, weights).sum()
 
 
-def _weighted_distance(student: Tensor, teacher: Tensor, weight: Tensor | None) -> Tensor:
-    """Weighted sum over places of the squared distance averaged over channels; its plain mean without weights."""
-    if weight is None:
-        return F.mse_loss(student, teacher)
-    # Where nothing is compared the student meets itself, so that NaN of the teacher stays out of the gradient.
-    target = torch.where(weight.unsqueeze(1) == 0, student.detach(), teacher)
-    return ((student - target).square().mean(1) * weight).sum()
-
-
-def _level_masks(mask: Tensor | Sequence[Tensor] | None, pairs: list[tuple[Tensor, Tensor]]) -> list[Tensor | None]:
-    """One mask ``(B, H, W)`` per level, checked, in the precision of the maps."""
-    if mask is None:
-        return [None] * len(pairs)
-    masks = [mask] if isinstance(mask, Tensor) else list(mask)
-    if len(masks) != len(pairs):
-        raise ShapeError(f'feature_mse_loss: {len(pairs)} levels but {len(masks)} masks; give one per level.')
-    for level, ((s, _), m) in enumerate(zip(pairs, masks, strict=True)):
-        require_shape(m, (s.shape[0], *s.shape[2:]), loss='feature_mse_loss', name=f'mask of level {level}')
-    return [m.detach().to(s.dtype) for (s, _), m in zip(pairs, masks, strict=True)]
-
-
-def _place_weights(teacher: Tensor, mask: Tensor | None, empty_weight: float | None) -> Tensor | None:
-    if empty_weight is None:
-        return mask
-    weight = torch.where(teacher.abs().amax(1) == 0, empty_weight, 1.0).to(teacher.dtype)
-    return weight if mask is None else weight * mask
+def _with_empty_places(pairs: Levels, masks: Sequence[Tensor] | None, empty_weight: float) -> list[Tensor]:
+    """Weigh the places at which the teacher is 0 in every channel by ``empty_weight``, on top of the masks."""
+    weights = [torch.where(t.abs().amax(1) == 0, empty_weight, 1.0).to(t.dtype) for _, t in pairs]
+    return weights if masks is None else [weight * m for weight, m in zip(weights, masks, strict=True)]
 
 
 def _check_options(compare: str, normalize: str | None, statistics: str, empty_weight: float | None) -> None:

@@ -14,16 +14,21 @@ from mono_distill.utils.errors import ShapeError
 Features = Tensor | Sequence[Tensor]
 
 
-def paired_levels(student: Features, teacher: Features, *, loss: str) -> list[tuple[Tensor, Tensor]]:
+def paired_levels(
+    student: Features, teacher: Features, *, loss: str, same_width: bool = True
+) -> list[tuple[Tensor, Tensor]]:
     """Pair the levels of student and teacher, in full precision, with the teacher detached.
 
     Args:
         student: A map ``(B, C, H, W)`` or a sequence of maps, fine to coarse.
         teacher: The same.
         loss: Name of the loss, for the messages.
+        same_width: Whether both sides of a level must have the same channels. A loss that compares relations between
+            places or objects needs no common ones.
 
     Returns:
-        Pairs of maps of equal shape; half precision is raised to float32, float64 is kept.
+        Pairs of maps of equal shape, or equal up to the channels without ``same_width``; half precision is raised to
+        float32, float64 is kept.
 
     Raises:
         ShapeError: The numbers of levels or the shapes of a level differ, or a level is not four-dimensional.
@@ -42,7 +47,7 @@ def paired_levels(student: Features, teacher: Features, *, loss: str) -> list[tu
         )
     pairs = []
     for index, (s, t) in enumerate(zip(student_levels, teacher_levels, strict=True)):
-        _check_level(s, t, f'{loss}: level {index}')
+        _check_level(s, t, f'{loss}: level {index}', same_width)
         pairs.append((as_float32(s), as_float32(t.detach())))
     return pairs
 
@@ -52,17 +57,17 @@ def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-def _check_level(student: Tensor, teacher: Tensor, where: str) -> None:
-    """Raise unless both are ``(B, C, H, W)`` of one shape, and say how the difference is mended."""
+def _check_level(student: Tensor, teacher: Tensor, where: str, same_width: bool) -> None:
+    """Raise unless both are ``(B, C, H, W)`` that fit each other, and say how the difference is mended."""
     shapes = f'student {tuple(student.shape)} and teacher {tuple(teacher.shape)}'
     if student.dim() != 4 or teacher.dim() != 4:
         raise ShapeError(f'{where}: {shapes}; expected feature maps of shape (B, C, H, W).')
-    if student.shape == teacher.shape:
-        return
     if student.shape[0] != teacher.shape[0]:
         hint = 'both must see the same batch.'
     elif student.shape[2:] != teacher.shape[2:]:
         hint = 'tap levels of the same stride, or resize one of them in an adapter.'
-    else:
+    elif same_width and student.shape[1] != teacher.shape[1]:
         hint = f"add an adapter that maps {student.shape[1]} to {teacher.shape[1]} channels to the student's tap."
+    else:
+        return
     raise ShapeError(f'{where}: {shapes} differ; {hint}')

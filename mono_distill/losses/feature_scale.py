@@ -12,7 +12,8 @@ from mono_distill.utils.errors import ConfigError
 Scale = Literal['minmax', 'mean', 'standard']
 Statistics = Literal['image', 'batch']
 
-_EPS = 1e-5
+# A map that varies by no more than this many rounding errors of its largest number is constant.
+_ROUNDING_ERRORS = 8
 
 
 def rescale_features(features: Tensor, scale: Scale | None, statistics: Statistics = 'image') -> Tensor:
@@ -23,8 +24,12 @@ def rescale_features(features: Tensor, scale: Scale | None, statistics: Statisti
     ========== ============================================= =================================================
     minmax     :math:`(x - \min) / (\max - \min)`            0
     mean       :math:`x / \operatorname{mean}`               1, or 0 if it is 0; meant for maps without negatives
-    standard   :math:`(x - \operatorname{mean}) / \sqrt{\operatorname{var} + 10^{-5}}`  0
+    standard   :math:`(x - \operatorname{mean}) /            0, without gradient
+               \operatorname{deviation}`
     ========== ============================================= =================================================
+
+    No scale depends on the unit of the features: there is no absolute floor under a divisor. For ``standard`` a map is
+    constant if it varies by no more than the rounding error of its numbers.
 
     Args:
         features: ``(B, C, H, W)`` in full precision.
@@ -49,8 +54,24 @@ def rescale_features(features: Tensor, scale: Scale | None, statistics: Statisti
     mean = features.mean(dims, keepdim=True)
     if scale == 'mean':
         return features / torch.where(mean == 0, 1.0, mean)
-    variance = features.var(dims, keepdim=True, correction=0)
-    return (features - mean) * (variance + _EPS).rsqrt()
+    return _standardised(features - mean, _is_constant(features, dims), dims)
+
+
+def _is_constant(features: Tensor, dims: tuple[int, ...]) -> Tensor:
+    low, high = features.detach().amin(dims, keepdim=True), features.detach().amax(dims, keepdim=True)
+    largest = torch.maximum(high.abs(), low.abs())
+    # A NaN is not constant: it must be seen.
+    return high - low <= _ROUNDING_ERRORS * torch.finfo(features.dtype).eps * largest
+
+
+def _standardised(centred: Tensor, constant: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Divide what has mean zero by its deviation; zeros, without gradient, where it is ``constant``."""
+    # Squares of very small or large numbers leave the range of the dtype, so these are brought to order one first. The
+    # result does not depend on that factor, nor then does the gradient.
+    size = centred.detach().abs().amax(dims, keepdim=True)
+    centred = torch.where(constant, 0.0, centred / torch.where(constant, 1.0, size))
+    variance = centred.square().mean(dims, keepdim=True)
+    return centred * torch.where(constant, 1.0, variance).rsqrt()
 
 
 def check_scale(scale: str | None, statistics: str, *, owner: str) -> None:

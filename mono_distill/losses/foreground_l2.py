@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mono_distill.losses.affinity import check_ref_batch
+from mono_distill.losses.covered_pixels import covered_pixels
 from mono_distill.losses.feature_pairs import Features, full_precision, paired_levels
 from mono_distill.losses.masked import global_avg_factors
 from mono_distill.losses.tensor_dict import require_tensors
@@ -70,6 +71,7 @@ def foreground_l2_loss(
         sums, counts = [], []
         for (s, t), stride in zip(pairs, strides, strict=True):
             mask = box_masks(boxes, (s.shape[2], s.shape[3]), stride=stride, negative_indices=negative_indices)
+            mask, s, t = covered_pixels(mask, s, t)
             mask &= t.abs().amax(1) != 0
             sums.append(_masked_distance(s, t, mask))
             counts.append(mask.sum())

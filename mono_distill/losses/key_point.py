@@ -54,12 +54,13 @@ def key_point_relation_loss(student: Tensor, teacher: Tensor, valid: Tensor | No
 
     The mean runs over all K x K entries, the diagonal of ones included, as officially
     (``...camera_exp_distill_lidar.py`` lines 248-323, weight 40 from LiDAR to camera, on the
-    features behind the BEV encoder). A zero vector, as from a point outside of the map, is similar to nothing. Student
-    and teacher need no common scale, nor adapters if their channels agree.
+    features behind the BEV encoder). A zero vector, as from a point outside of the map, is similar to nothing. Only
+    relations are compared, so student and teacher need no common scale, no adapter and not even the same number of
+    channels.
 
     Args:
         student: ``(B, N, K, C)`` features at K points of N boxes.
-        teacher: The same points; receives no gradient.
+        teacher: ``(B, N, K, C')``, the same points; receives no gradient.
         valid: ``(B, N)`` bool, the boxes; ``None`` for all. Invalid slots may hold anything.
 
     Returns:
@@ -74,7 +75,9 @@ def key_point_relation_loss(student: Tensor, teacher: Tensor, valid: Tensor | No
         >>> key_point_relation_loss(orthogonal, 5 * equal)
         tensor(0.5000)
     """
-    s, t, valid = paired_slots(student, teacher, valid, axes='B, N, K, C', loss='key_point_relation_loss')
+    s, t, valid = paired_slots(
+        student, teacher, valid, axes='B, N, K, C', loss='key_point_relation_loss', same_width=False
+    )
     with full_precision(s):
         boxes = global_avg_factors(valid.sum()).to(s.dtype)
         distance = (_cosines(s) - _cosines(t)).abs().mean((1, 2)).view_as(valid)

@@ -12,6 +12,7 @@ from mono_distill.losses.feature_pairs import Features, full_precision, paired_l
 from mono_distill.losses.masked import global_avg_factors
 from mono_distill.losses.object_uncertainty import check_param, object_log_scales
 from mono_distill.losses.tensor_dict import require_tensors
+from mono_distill.ops._compiled import on_host
 from mono_distill.ops.roi_align import pool_boxes, roi_align_weights
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, ShapeError, did_you_mean
@@ -45,20 +46,20 @@ def selective_relation_loss(
         \frac{|A(S_\ell) - A(T_\ell)|_{ij}}{\sigma_i^2 + \sigma_j^2}
 
     over the K objects of all images of the process, pairs across images and of an object with itself included; so one
-    pixel of the teacher that is not finite makes the loss NaN. The
-    official code (``lib/losses/feature_distill_loss.py``) adds :math:`\log(\sigma_i^2 + \sigma_j^2)` to both sides,
-    which cancels, and divides the mean by :math:`K^2` once more (p = ``object_power`` = 2). The term thus shrinks with
-    the square of the number of objects, and so with the batch of a process. ``ref_objects`` puts a constant in place of
-    K in the first factor: the term is then a mean over pairs, of the released size at that many objects. Without
-    objects the official code raises an error; here the loss is 0. Under distributed training the two divisors are
-    averaged over the processes.
+    pixel of the teacher that is not finite makes the loss NaN, at least if a box covers it. The official code
+    (``lib/losses/feature_distill_loss.py``) adds :math:`\log(\sigma_i^2 + \sigma_j^2)` to both sides, which cancels,
+    and divides the mean by :math:`K^2` once more (p = ``object_power`` = 2). The term thus shrinks with the square of
+    the number of objects, and so with the batch of a process. ``ref_objects`` puts a constant in place of K in the
+    first factor: the term is then a mean over pairs, of the released size at that many objects. Without objects the
+    official code raises an error; here the loss is 0. Under distributed training the two divisors are averaged over
+    the processes.
 
     ``pairs='image'`` relates only objects of the same image: the formula is applied to each image and averaged over the
     images that have objects. N processes then equal one on the same global batch.
 
     Args:
         student: Map ``(B, C, H, W)`` or sequence of maps, fine to coarse.
-        teacher: The same shapes; receives no gradient.
+        teacher: The same shapes up to the channels, which relations do not need in common; receives no gradient.
         log_scale: :math:`\log \sigma` of the teacher: ``(B, N)``, or a map ``(B, C, h, w)`` with it in the last
             channel, such as the ``depth`` output of a MonoDLE-type head; not clamped, as officially.
         targets: ``bboxes (B, N, 4)`` in input pixels, ``mask_2d (B, N)`` bool and, as ``y * w + x`` on the map of
@@ -87,12 +88,13 @@ def selective_relation_loss(
     """
     name = 'selective_relation_loss'
     _check_options(name, pairs, object_power, ref_objects)
-    levels = paired_levels(student, teacher, loss=name)
+    levels = paired_levels(student, teacher, loss=name, same_width=False)
     with full_precision(levels[0][0]):
         boxes, valid, indices = _objects(levels, targets, strides, ('indices',), name)
         log_scales = object_log_scales(log_scale, indices, param=param, owner=name)
         # Zero in empty slots: their weight, masked later, would still multiply the gradient.
         log_scales = torch.where(valid, log_scales, 0.0)
+        valid, boxes, log_scales = _occupied_slots(valid, boxes, log_scales)
         if pairs == 'process':
             log_scales = log_scales.reshape(1, -1)
         # 1 / (exp(2a) + exp(2b)) without the overflow of the exponentials.
@@ -123,7 +125,7 @@ def roi_affinity_loss(
 
     Args:
         student: Map ``(B, C, H, W)`` or sequence of maps, fine to coarse.
-        teacher: The same shapes; receives no gradient.
+        teacher: The same shapes up to the channels, which relations do not need in common; receives no gradient.
         targets: ``bboxes (B, N, 4)`` in input pixels and ``mask_2d (B, N)`` bool.
         strides: Input pixels per map pixel of each level.
         pairs: See :func:`selective_relation_loss`, as the following ones.
@@ -147,9 +149,10 @@ def roi_affinity_loss(
     """
     name = 'roi_affinity_loss'
     _check_options(name, pairs, object_power, ref_objects)
-    levels = paired_levels(student, teacher, loss=name)
+    levels = paired_levels(student, teacher, loss=name, same_width=False)
     with full_precision(levels[0][0]):
         boxes, valid = _objects(levels, targets, strides, (), name)
+        valid, boxes = _occupied_slots(valid, boxes)
         differences = _relation_differences(levels, boxes, strides, pairs, bins, sampling_ratio)
         valid = valid.reshape(1, -1) if pairs == 'process' else valid
         return _mean_over_pairs(differences, valid, pairs, object_power, ref_objects)
@@ -172,6 +175,20 @@ def _objects(
     return [torch.where(valid.unsqueeze(-1), boxes, 0.0), valid, *rest]
 
 
+def _occupied_slots(valid: Tensor, *lists: Tensor) -> list[Tensor]:
+    """Move the objects of each image to the front and cut off what no image fills; ``valid (B, N)`` comes first.
+
+    That changes nothing but the time, which grows with the square of the slots. It is done where the host can read the
+    number of objects; for a GPU it would have to wait.
+    """
+    if not on_host(valid) or valid.numel() == 0:
+        return [valid, *lists]
+    order = valid.byte().argsort(dim=1, descending=True, stable=True)
+    order = order[:, : max(1, int(valid.sum(1).max()))]
+    images = torch.arange(valid.shape[0]).unsqueeze(1)
+    return [x[images, order] for x in (valid, *lists)]
+
+
 def _relation_differences(
     levels: Levels, boxes: Tensor, strides: Sequence[int], pairs: str, bins: int, sampling_ratio: int
 ) -> Tensor:
@@ -181,7 +198,8 @@ def _relation_differences(
         weights = roi_align_weights(
             boxes.to(s.dtype), (s.shape[2], s.shape[3]), bins, stride=stride, sampling_ratio=sampling_ratio
         )
-        s, t = (pool_boxes(x, *weights).flatten(2) for x in (s, t))
+        # The order of the features of an object does not matter; with the channels last they lie in memory as they are.
+        s, t = (pool_boxes(x, *weights).movedim(2, -1).flatten(2) for x in (s, t))
         if pairs == 'process':
             s, t = s.flatten(0, 1).unsqueeze(0), t.flatten(0, 1).unsqueeze(0)
         total.append((torch.bmm(s, s.transpose(1, 2)) - torch.bmm(t, t.transpose(1, 2))).abs())

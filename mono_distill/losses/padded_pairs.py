@@ -17,6 +17,7 @@ def paired_slots(
     axes: str,
     loss: str,
     detach_teacher: bool = True,
+    same_width: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Pair what two padded lists hold, in full precision, with zeros in the slots that are not valid.
 
@@ -27,6 +28,8 @@ def paired_slots(
         axes: Names of the axes, e.g. ``'B, N, C'``; says how many there must be.
         loss: Name of the loss, for the messages.
         detach_teacher: Whether the teacher's side is cut from the graph.
+        same_width: Whether the last axis must have the same length on both sides. A loss that compares relations
+            between slots needs no common one.
 
     Returns:
         Student, teacher and ``valid``. Half precision is raised to float32, float64 is kept, and the teacher takes the
@@ -41,10 +44,13 @@ def paired_slots(
         tensor([[[1.],
                  [0.]]])
     """
-    if student.dim() != axes.count(',') + 1 or student.shape != teacher.shape:
+    compared = slice(None) if same_width else slice(-1)
+    fits = student.dim() == teacher.dim() == axes.count(',') + 1
+    if not fits or student.shape[compared] != teacher.shape[compared]:
+        remedy = ', and an adapter where the channels differ' if same_width else ''
         raise ShapeError(
             f'{loss}: student {tuple(student.shape)} and teacher {tuple(teacher.shape)}; expected both as ({axes}) of '
-            'one shape: the same slots on both sides, and an adapter where the channels differ.'
+            f'one shape: the same slots on both sides{remedy}.'
         )
     student = as_float32(student)
     teacher = as_float32(teacher.detach() if detach_teacher else teacher).to(student.dtype)

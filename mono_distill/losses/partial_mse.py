@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mono_distill.losses.feature_pairs import full_precision
 from mono_distill.losses.masked import global_avg_factors
@@ -45,9 +47,10 @@ def partial_mse_loss(student: Tensor, teacher: Tensor, valid: Tensor | None = No
     """
     s, t, valid = paired_slots(student, teacher, valid, axes='B, N, C', loss='partial_mse_loss')
     with full_precision(s):
-        # Stated as what is skipped: a NaN compares false and is kept, so that it is seen.
+        # Stated as what is skipped: a NaN compares false and is kept, so that it is seen. There the student is compared
+        # with itself, in one fused pass.
         skipped = (s <= t) & (t <= 0)
-        distance = (s - t).masked_fill(skipped, 0.0).square().sum()
+        distance = F.mse_loss(s, torch.where(skipped, s.detach(), t), reduction='sum')
         return distance / global_avg_factors(valid.sum()).to(distance.dtype)
 
 

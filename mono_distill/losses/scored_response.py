@@ -63,7 +63,7 @@ def scored_response_loss(
         0-dim tensor; 0 without predictions.
 
     Raises:
-        ConfigError: A prediction is missing.
+        ConfigError: A prediction is missing or a weight is negative.
         ShapeError: The shapes, or the number of ``code_weights``, do not fit.
 
     Example:
@@ -72,6 +72,7 @@ def scored_response_loss(
         >>> scored_response_loss(zeros, sure)
         tensor(0.5000)
     """
+    _check_weights(class_weight, box_weight, code_weights)
     logits, boxes, scores, valid = _paired_predictions(student, teacher, valid)
     with full_precision(scores):
         if code_weights is not None and len(code_weights) != boxes[0].shape[2]:
@@ -107,6 +108,16 @@ def _paired_predictions(
     return (logits[0], logits[1]), (boxes[0], boxes[1]), scores, valid
 
 
+def _check_weights(class_weight: float, box_weight: float, code_weights: Sequence[float] | None) -> None:
+    weights = (class_weight, box_weight, *(() if code_weights is None else code_weights))
+    # Written so that NaN fails too.
+    if not all(weight >= 0 for weight in weights):
+        raise ConfigError(
+            f'{_LOSS}: weights must not be negative, got class_weight={class_weight}, box_weight={box_weight}, '
+            f'code_weights={code_weights}.'
+        )
+
+
 @MODELS.register_module()
 class ScoredResponseLoss(nn.Module):
     """Module form of :func:`scored_response_loss`.
@@ -130,11 +141,7 @@ class ScoredResponseLoss(nn.Module):
         squared_score: bool = False,
     ) -> None:
         super().__init__()
-        if min(class_weight, box_weight, *(code_weights or [0])) < 0:
-            raise ConfigError(
-                f'ScoredResponseLoss: weights must not be negative, got class_weight={class_weight}, '
-                f'box_weight={box_weight}, code_weights={code_weights}.'
-            )
+        _check_weights(class_weight, box_weight, code_weights)
         self.class_weight = class_weight
         self.box_weight = box_weight
         self.code_weights = None if code_weights is None else tuple(code_weights)

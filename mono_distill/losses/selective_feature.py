@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mono_distill.losses.affinity import check_ref_batch
+from mono_distill.losses.covered_pixels import covered_pixels
 from mono_distill.losses.feature_pairs import Features, full_precision, paired_levels
 from mono_distill.losses.masked import mean_over_ranks
 from mono_distill.losses.object_uncertainty import check_param, object_log_scales
@@ -126,6 +127,7 @@ def selective_feature_loss(
                 overlap=overlap,
                 negative_indices=negative_indices,
             )
+            mask, painted, s, t = covered_pixels(mask, painted, s, t)
             mask = mask & (t.abs().amax(1) != 0)
             painted = torch.where(mask, painted, 0.0).to(s.dtype)
             sums.append(_weighted_distance(s, t, painted, mask))

@@ -82,13 +82,16 @@ def temporal_similarity_loss(
     with full_precision(s):
         if normalize:
             s, t, anchors = (unit_vectors(x) for x in (s, t, anchors))
-        ours = _log_similarity(s / temperature, anchors, columns)
-        theirs = _log_similarity(t / temperature, anchors, columns)
-        divergence = _divergence(ours, theirs, direction)
+        # Image by image: matrices of points times past points of a whole batch are too large for the caches of a CPU.
+        divergences = []
+        for image in range(s.shape[0]):
+            exists = None if columns is None else columns[image]
+            ours, theirs = (_log_similarity(x[image] / temperature, anchors[image], exists) for x in (s, t))
+            divergences.append(_divergence(ours, theirs, direction))
         kept = rows.unsqueeze(2)
         if columns is not None:
             kept = kept & columns.any(2).unsqueeze(1)
-        return torch.where(kept, divergence, 0.0).sum() / global_avg_factors(rows.sum())
+        return torch.where(kept, torch.stack(divergences), 0.0).sum() / global_avg_factors(rows.sum())
 
 
 def _anchors(
@@ -123,12 +126,11 @@ def _anchors(
 
 
 def _log_similarity(points: Tensor, anchors: Tensor, columns: Tensor | None) -> Tensor:
-    """Log of the distribution of each point ``(B, N, C)`` over the anchors of each frame: ``(B, N, K, M)``."""
-    frames, count = anchors.shape[1:3]
-    similarity = torch.bmm(points, anchors.flatten(1, 2).transpose(1, 2)).view(*points.shape[:2], frames, count)
+    """Log of the distribution of each point ``(N, C)`` over the anchors ``(K, M, C)`` of each frame: ``(N, K, M)``."""
+    similarity = (points @ anchors.flatten(0, 1).T).unflatten(1, anchors.shape[:2])
     if columns is not None:
         # Finite, so that a frame without anchors gives numbers and not NaN, which would reach the gradient.
-        similarity = similarity.masked_fill(~columns.unsqueeze(1), torch.finfo(similarity.dtype).min)
+        similarity = similarity.masked_fill(~columns, torch.finfo(similarity.dtype).min)
     return similarity.log_softmax(-1)
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mono_distill.ops._compiled import as_arrays, box_kernels, on_host
+
 NegativeIndices = Literal['clip', 'wrap']
 
 
@@ -16,7 +18,8 @@ def box_masks(
     """Mark the pixels covered by any box of the image.
 
     A box covers columns ``trunc(x1 / stride)`` up to, not including, ``trunc(x2 / stride)``, rows alike, clipped to the
-    map; boxes thinner than a pixel, and the zero boxes that pad the list, cover nothing.
+    map; boxes thinner than a pixel, the zero boxes that pad the list, and boxes with a NaN cover nothing. On the CPU
+    they are painted by a kernel compiled by numba, where numba can be imported.
 
     Args:
         boxes: ``(B, N, 4)`` xyxy in input pixels.
@@ -34,7 +37,7 @@ def box_masks(
         tensor([[[0, 1, 1, 0],
                  [0, 0, 0, 0]]], dtype=torch.int32)
     """
-    return _union(*box_intervals((boxes / stride).trunc(), size, wrap=negative_indices == 'wrap'))
+    return _union(boxes / stride, size, wrap=negative_indices == 'wrap')
 
 
 def gaussian_square_masks(boxes: Tensor, valid: Tensor, size: tuple[int, int], *, stride: int) -> Tensor:
@@ -66,7 +69,7 @@ def gaussian_square_masks(boxes: Tensor, valid: Tensor, size: tuple[int, int], *
     radius = torch.where(valid, radius, -1)
     centre_x, centre_y = ((x1 + x2) / 2).trunc(), ((y1 + y2) / 2).trunc()
     squares = [centre_x - radius, centre_y - radius, centre_x + radius + 1, centre_y + radius + 1]
-    return _union(*box_intervals(torch.stack(squares, -1).float(), size, wrap=False))
+    return _union(torch.stack(squares, -1).float(), size, wrap=False)
 
 
 def gaussian_radius(height: Tensor, width: Tensor, min_overlap: float = 0.7) -> Tensor:
@@ -98,31 +101,49 @@ def _larger_root(a: float, b: Tensor, c: Tensor) -> Tensor:
     return (b + (b * b - 4 * a * c).clamp(min=0).sqrt()) / 2
 
 
-def box_intervals(bounds: Tensor, size: tuple[int, int], *, wrap: bool) -> tuple[Tensor, Tensor]:
+def paintable_boxes(boxes: Tensor) -> Tensor | None:
+    """Prepare boxes in map pixels for :func:`mono_distill.ops._compiled.box_kernels`.
+
+    Returns:
+        ``boxes`` in float32 or float64; ``None`` where the kernels cannot be used.
+    """
+    if boxes.device.type != 'cpu':
+        return None
+    boxes = boxes if boxes.dtype == torch.float64 else boxes.float()
+    return boxes if on_host(boxes) and box_kernels() is not None else None
+
+
+def box_intervals(boxes: Tensor, size: tuple[int, int], *, wrap: bool) -> tuple[Tensor, Tensor]:
     """Mark the rows and the columns of each box.
 
     Args:
-        bounds: ``(B, N, 4)`` whole numbers: first column, first row, and the column and row behind the last.
+        boxes: ``(B, N, 4)`` xyxy in map pixels, truncated here: first column and row, and those behind the last.
         size: Map ``(height, width)``.
         wrap: Whether negative bounds count from the far end.
 
     Returns:
-        Rows ``(B, N, height)`` and columns ``(B, N, width)``: 1 inside, else 0, of the dtype of ``bounds``.
+        Rows ``(B, N, height)`` and columns ``(B, N, width)``, bool.
     """
     height, width = size
+    bounds = boxes.trunc()
     if wrap:
         far = torch.full_like(bounds, width)
         far[..., 1::2] = height
         bounds = torch.where(bounds < 0, bounds + far, bounds)
-    # Both axes in one go: on small maps the calls cost more than the arithmetic. A place inside is at least one half
-    # closer to the middle than half the length, one outside as much farther; all this is exact in halves of pixels.
+    # Both axes in one go: on small maps the calls cost more than the arithmetic.
     places = torch.arange(max(size), dtype=bounds.dtype, device=bounds.device)
     start, stop = bounds.unsqueeze(-1).chunk(2, dim=2)
-    inside = torch.sub((stop - start + 1) / 2, (places - (start + stop - 1) / 2).abs_()).clamp_(0, 1)
+    inside = (places >= start) & (places < stop)
     return inside[:, :, 1, :height], inside[:, :, 0, :width]
 
 
-def _union(rows: Tensor, columns: Tensor) -> Tensor:
-    """Union over N of the rectangles ``rows (B, N, H)`` times ``columns (B, N, W)``."""
+def _union(boxes: Tensor, size: tuple[int, int], *, wrap: bool) -> Tensor:
+    """Pixels ``(B, H, W)`` of the union of the ``boxes (B, N, 4)`` of each image, in map pixels."""
+    paintable = paintable_boxes(boxes)
+    if paintable is not None:
+        mask = torch.zeros(boxes.shape[0], *size, dtype=torch.bool)
+        box_kernels().mark_boxes(*as_arrays(paintable), wrap, mask.numpy())
+        return mask
+    rows, columns = box_intervals(boxes, size, wrap=wrap)
     # A product of 0/1 matrices counts the boxes over each pixel.
-    return torch.bmm(rows.transpose(1, 2), columns).bool()
+    return torch.bmm(rows.transpose(1, 2).float(), columns.float()).bool()

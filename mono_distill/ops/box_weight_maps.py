@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mono_distill.ops.box_masks import NegativeIndices, box_intervals
+from mono_distill.ops._compiled import as_arrays, box_kernels, on_host
+from mono_distill.ops.box_masks import NegativeIndices, box_intervals, paintable_boxes
 from mono_distill.utils.errors import ShapeError
 
 Overlap = Literal['last', 'max']
@@ -24,11 +25,12 @@ def box_weight_maps(
 ) -> tuple[Tensor, Tensor]:
     """Paint every box with the weight of its object.
 
-    The pixels of a box are those of :func:`mono_distill.ops.box_masks`.
+    The pixels of a box are those of :func:`mono_distill.ops.box_masks`, and so is the way they are painted.
 
     Args:
         boxes: ``(B, N, 4)`` xyxy in input pixels; zero boxes, which pad the list, paint nothing.
-        weights: ``(B, N)``, any real numbers; the maps are differentiable in them.
+        weights: ``(B, N)``, any real numbers; the maps are differentiable in them. Of equal ones that are the largest
+            over a pixel, either may get its gradient.
         size: Map ``(height, width)``.
         stride: Input pixels per map pixel.
         overlap: What a pixel of several boxes gets: ``'last'``, the weight of the last one of the list, as painting one
@@ -56,23 +58,42 @@ def box_weight_maps(
     batch, slots = weights.shape
     if slots == 0:
         return weights.new_zeros(batch, *size), boxes.new_zeros(batch, *size, dtype=torch.bool)
-    intervals = box_intervals((boxes / stride).trunc(), size, wrap=negative_indices == 'wrap')
-    rows, columns = (interval.bool() for interval in intervals)
+    boxes, wrap = boxes / stride, negative_indices == 'wrap'
+    paintable = paintable_boxes(boxes)
+    if paintable is not None and (overlap == 'last' or on_host(weights)):
+        return _painted(paintable, weights, size, overlap, wrap)
+    rows, columns = box_intervals(boxes, size, wrap=wrap)
     if overlap == 'max':
         return _largest(rows, columns, weights)
     return _last(rows, columns, weights)
 
 
+def _painted(boxes: Tensor, weights: Tensor, size: tuple[int, int], overlap: str, wrap: bool) -> tuple[Tensor, Tensor]:
+    """Weights and cover of boxes in map pixels, painted by the compiled kernels."""
+    number = torch.zeros(boxes.shape[0], *size, dtype=torch.int64)
+    covered = torch.zeros(number.shape, dtype=torch.bool)
+    if overlap == 'max':
+        ordered = weights if weights.dtype in (torch.float32, torch.float64) else weights.double()
+        box_kernels().number_largest(*as_arrays(boxes), wrap, *as_arrays(ordered, number, covered))
+    else:
+        box_kernels().number_last(*as_arrays(boxes), wrap, *as_arrays(number, covered))
+    return _pick(weights, number), covered
+
+
+def _pick(weights: Tensor, number: Tensor) -> Tensor:
+    """Weights ``(B, N)`` of the boxes whose number is in each pixel ``(B, H, W)``, counted from 1; elsewhere 0."""
+    palette = torch.cat([weights.new_zeros(weights.shape[0], 1), weights], 1)
+    return palette.gather(1, number.flatten(1)).view(number.shape)
+
+
 def _last(rows: Tensor, columns: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Weight of the last of the rectangles ``rows (B, N, H)`` times ``columns (B, N, W)`` over each pixel."""
-    batch, slots, height = rows.shape
+    slots = rows.shape[1]
     # Bytes are enough for the usual lists and keep (B, N, H, W), the only large intermediate, small.
     dtype = torch.uint8 if slots < 256 else torch.int32
     number = torch.arange(1, slots + 1, dtype=dtype, device=rows.device).view(1, -1, 1)
     painted = ((rows * number).unsqueeze(3) * columns.unsqueeze(2)).amax(1)
-    # Number 0 is the background.
-    palette = torch.cat([weights.new_zeros(batch, 1), weights], 1)
-    return palette.gather(1, painted.flatten(1).long()).view(batch, height, -1), painted > 0
+    return _pick(weights, painted.long()), painted > 0
 
 
 def _largest(rows: Tensor, columns: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

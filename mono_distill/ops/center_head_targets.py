@@ -70,7 +70,7 @@ def center_head_targets(
 
     Raises:
         ShapeError: Boxes and labels do not fit.
-        ConfigError: There are no tasks, or a range is empty.
+        ConfigError: There are no tasks, a range is empty or ``min_radius`` is negative.
 
     Example:
         >>> boxes = torch.tensor([[[2.5, 1.0, 0.0, 4.0, 2.0, 1.5, 0.0]]])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mono_distill.ops.box_masks import gaussian_radius
-from mono_distill.utils.errors import ShapeError
+from mono_distill.utils.errors import ConfigError, ShapeError
 
 # Pairs of object and pixel that are looked at together: bounds the memory.
 CHUNK = 1 << 23
@@ -25,10 +25,17 @@ def heatmap_radii(heights: Tensor, widths: Tensor, *, min_overlap: float, min_ra
     Returns:
         int64 radii in map pixels, the same shape.
 
+    Raises:
+        ConfigError: ``min_radius`` is negative.
+
     Example:
         >>> heatmap_radii(torch.tensor([10.0, 1.0]), torch.tensor([20.0, 1.0]), min_overlap=0.7, min_radius=2)
         tensor([3, 2])
     """
+    if min_radius < 0:
+        raise ConfigError(
+            f'heatmap_radii: min_radius must not be negative, got {min_radius}; 0 draws the centre alone.'
+        )
     return gaussian_radius(heights, widths, min_overlap).clamp(min=min_radius).long()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from mono_distill.ops._compiled import as_arrays, on_host, roi_kernels
 from mono_distill.utils.errors import ConfigError, ShapeError
 
 
@@ -24,8 +27,9 @@ def roi_align(
     pooled box is :math:`W_y F W_x^T` with the matrices of :func:`roi_align_weights`. Up to rounding it equals mmcv's
     (``mmcv.ops.roi_align`` with ``pool_mode='avg'``), where boxes get no gradient either.
 
-    As every pixel of a map takes part in the products (mostly with weight zero), one that is NaN or infinite makes
-    every box of its image NaN in that channel (in mmcv only boxes that read it).
+    On the CPU the products skip zeros by a kernel compiled by numba, where numba can be imported. Elsewhere every pixel
+    of a map takes part in them (mostly with weight zero), and one that is NaN or infinite makes every box of its image
+    NaN in that channel, not only boxes that read it.
 
     Args:
         features: ``(B, C, H, W)``.
@@ -128,14 +132,86 @@ def pool_boxes(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         >>> pool_boxes(torch.ones(1, 3, 2, 4), torch.ones(1, 5, 7, 2), torch.ones(1, 5, 7, 4)).shape
         torch.Size([1, 5, 3, 7, 7])
     """
+    rows, columns = rows.to(features.dtype), columns.to(features.dtype)
+    if _can_compile(features, rows, columns):
+        pooled: Tensor = _CompiledPool.apply(features, rows, columns)
+        return pooled.movedim(-1, 2)
+    return _pool_by_products(features, rows, columns)
+
+
+def _can_compile(values: Tensor, rows: Tensor, columns: Tensor) -> bool:
+    if values.dtype not in (torch.float32, torch.float64) or rows.requires_grad or columns.requires_grad:
+        return False
+    return on_host(values, rows, columns) and roi_kernels() is not None
+
+
+def _pool_by_products(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     batch, channels, height, _ = features.shape
     slots, bins = rows.shape[1:3]
-    rows, columns = rows.to(features.dtype), columns.to(features.dtype)
     # Columns first: they are contiguous, and images are wider than high, so less is left for the second product.
     narrow = torch.bmm(features.flatten(1, 2), columns.flatten(1, 2).transpose(1, 2))
     narrow = narrow.view(batch, channels, height, slots, bins).permute(0, 3, 2, 1, 4)
     pooled = torch.matmul(rows, narrow.reshape(batch, slots, height, channels * bins))
     return pooled.view(batch, slots, bins, channels, bins).transpose(2, 3)
+
+
+def _spread_boxes(gradient: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Gradient ``(B, C, H, W)`` of the features from that of the pooled boxes, ``(B, N, bins, bins, C)``."""
+    if _can_compile(gradient, rows, columns):
+        spread: Tensor = _CompiledSpread.apply(gradient, rows, columns)
+        return spread
+    batch, slots, bins, _, channels = gradient.shape
+    narrow = torch.matmul(rows.transpose(2, 3), gradient.reshape(batch, slots, bins, -1))
+    narrow = narrow.view(batch, slots, rows.shape[3], bins, channels).permute(0, 4, 2, 1, 3)
+    spread = torch.bmm(narrow.reshape(batch, -1, slots * bins), columns.reshape(batch, slots * bins, -1))
+    return spread.view(batch, channels, rows.shape[3], columns.shape[3])
+
+
+class _CompiledPool(torch.autograd.Function):
+    """:func:`pool_boxes` by compiled kernels, channels last; the weights have no gradient."""
+
+    @staticmethod
+    def forward(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        batch, slots, bins = rows.shape[:3]
+        pooled = features.new_empty(batch, slots, bins, bins, features.shape[1])
+        roi_kernels().pool_rows(*as_arrays(features, rows, columns, pooled))
+        return pooled
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _spread_boxes(gradients[0], *ctx.saved_tensors), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return pool_boxes(tangents[0], *ctx.saved_tensors).movedim(2, -1)
+
+
+class _CompiledSpread(torch.autograd.Function):
+    """:func:`_spread_boxes` by compiled kernels, likewise."""
+
+    @staticmethod
+    def forward(gradient: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        spread = gradient.new_zeros(gradient.shape[0], gradient.shape[4], rows.shape[3], columns.shape[3])
+        roi_kernels().spread_rows(*as_arrays(gradient, rows, columns, spread))
+        return spread
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return pool_boxes(gradients[0], *ctx.saved_tensors).movedim(2, -1), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        return _spread_boxes(tangents[0], *ctx.saved_tensors)
 
 
 def _axis_weights(start: Tensor, bin_size: Tensor, length: int, bins: int, sampling_ratio: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mono_distill.ops._compiled import as_arrays, can_compile_ranks, has_memory, rank_kernels
+from mono_distill.ops._compiled import as_arrays, can_compile_ranks, has_memory, rank_kernels, rank_slope_kernels
 from mono_distill.ops.isotonic import isotonic_pools
 from mono_distill.utils.errors import ConfigError, ShapeError
 
@@ -109,7 +109,7 @@ class _CompiledSoftRank(torch.autograd.Function):
             # The slopes of a pool sum to zero: a shift of the row changes nothing but rounding.
             centred = values.double() - values.detach().mean(1, keepdim=True, dtype=torch.float64)
             return slope.to(values.dtype), -(slope * centred).sum(1, keepdim=True) / eps
-        kernels = rank_kernels()
+        kernels = rank_slope_kernels()
         slope = _empty_like(values)
         kernels.deviation_rows(*as_arrays(gradient, eps.reshape(-1), pool, sizes, slope))
         if not ctx.needs_input_grad[1]:

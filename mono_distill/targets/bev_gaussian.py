@@ -42,7 +42,7 @@ def bev_gaussian_mask(
 
     Raises:
         ShapeError: The boxes or ``valid`` have another shape.
-        ConfigError: An overlap or a range does not exist.
+        ConfigError: An overlap, a radius or a range does not exist.
 
     Example:
         >>> box = torch.tensor([[[2.5, 0.5, 0.0, 1.0, 1.0, 1.5, 0.0]]])
@@ -50,7 +50,7 @@ def bev_gaussian_mask(
         tensor([[[0.0000, 0.1353, 1.0000, 0.1353],
                  [0.0000, 0.0183, 0.1353, 0.0183]]])
     """
-    _check_overlap(min_overlap)
+    _check_gaussian(min_overlap, min_radius)
     check_range(x_range, 'x_range')
     check_range(y_range, 'y_range')
     if boxes.dim() != 3 or boxes.shape[2] < 7:
@@ -75,9 +75,11 @@ def bev_gaussian_mask(
     return gaussian_heatmaps(cells, radii, size, valid=drawn)[:, 0]
 
 
-def _check_overlap(min_overlap: float) -> None:
+def _check_gaussian(min_overlap: float, min_radius: int) -> None:
     if not 0 < min_overlap < 1:
         raise ConfigError(f'bev_gaussian_mask: min_overlap must lie between 0 and 1, got {min_overlap}.')
+    if min_radius < 0:
+        raise ConfigError(f'bev_gaussian_mask: min_radius must not be negative, got {min_radius} cells.')
 
 
 @MODELS.register_module()
@@ -102,7 +104,7 @@ class BEVGaussianMask(nn.Module):
         min_radius: int = 1,
     ) -> None:
         super().__init__()
-        _check_overlap(min_overlap)
+        _check_gaussian(min_overlap, min_radius)
         check_range(x_range, 'x_range')
         check_range(y_range, 'y_range')
         # Configs hold lists.

@@ -12,7 +12,7 @@ from mono_distill.losses.masked import require_shape
 from mono_distill.ops.bev_box_masks import bev_box_scales
 from mono_distill.ops.point_sampler import Range, check_range
 from mono_distill.registry import MODELS
-from mono_distill.utils.errors import ConfigError
+from mono_distill.utils.errors import ConfigError, ShapeError
 
 CellPoint = Literal['center', 'corner']
 
@@ -64,7 +64,7 @@ def bev_regions(
         Name of the region to weights ``(B, H, W)``, 0 outside of the region.
 
     Raises:
-        ShapeError: Boxes, ``valid`` or a heatmap have the wrong shape.
+        ShapeError: Boxes, ``valid`` or a heatmap have the wrong shape, or a list of heatmaps is empty.
         ConfigError: An option does not exist or a range is empty.
 
     Example:
@@ -104,6 +104,10 @@ def _shared(mask: Tensor, dtype: torch.dtype) -> Tensor:
 def _largest(heatmaps: Tensor | Sequence[Tensor], shape: tuple[int, int, int], name: str) -> Tensor:
     """Largest value over the classes of all tasks: ``(B, H, W)``."""
     tasks = [heatmaps] if isinstance(heatmaps, Tensor) else list(heatmaps)
+    if not tasks:
+        raise ShapeError(
+            f'bev_regions: {name} is an empty list; give one map (B, K, H, W) per task of the head, or None for none.'
+        )
     best = []
     for task in tasks:
         classes = task.shape[1] if task.dim() == 4 else 1

@@ -52,6 +52,7 @@ class Case:
         scaled: Which arguments that law scales.
         without_objects: Makers of argument changes that leave no object; the loss is then 0 and stays connected.
         one_object: Change that leaves one object in every image.
+        any_width: Whether the teacher may have other channels than the student.
         dead: Whether a channel of zeros makes sense.
         channel_dim: Which dimension of student and teacher holds the channels: 1 in maps, -1 in lists of points.
         nan_teacher: ``'ignored'``: NaN entries of the teacher add nothing and send no gradient; ``'shown'``: the loss
@@ -72,6 +73,7 @@ class Case:
     scaled: tuple[str, ...] = ('student', 'teacher')
     without_objects: Mapping[str, Callable[[], Arguments]] = field(default_factory=dict)
     one_object: Callable[[], Arguments] | None = None
+    any_width: bool = False
     dead: bool = True
     channel_dim: int = 1
     nan_teacher: str = 'shown'

@@ -89,8 +89,10 @@ CASES = {
         compiles=False,
         exact_zero=False,
     ),
-    'scene_affinity': Case(losses.scene_affinity_loss, 'SceneAffinityLoss', features, degree=2),
-    'local_affinity': Case(losses.local_affinity_loss, 'LocalAffinityLoss', features, dict(ref_batch=4), degree=2),
+    'scene_affinity': Case(losses.scene_affinity_loss, 'SceneAffinityLoss', features, degree=2, any_width=True),
+    'local_affinity': Case(
+        losses.local_affinity_loss, 'LocalAffinityLoss', features, dict(ref_batch=4), degree=2, any_width=True
+    ),
     'foreground_l2': Case(
         losses.foreground_l2_loss,
         'ForegroundL2Loss',

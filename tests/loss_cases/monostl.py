@@ -69,6 +69,7 @@ CASES = {
         degree=2,
         without_objects=NO_OBJECTS,
         one_object=one_object,
+        any_width=True,
     ),
     'selective_relation_per_image': Case(
         selective_relation_loss,
@@ -78,6 +79,7 @@ CASES = {
         degree=2,
         without_objects=NO_OBJECTS,
         one_object=one_object,
+        any_width=True,
     ),
     'roi_affinity': Case(
         roi_affinity_loss,
@@ -87,6 +89,7 @@ CASES = {
         degree=2,
         without_objects=NO_OBJECTS,
         one_object=one_object,
+        any_width=True,
     ),
     'did_response': Case(
         did_response_loss,

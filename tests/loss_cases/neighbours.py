@@ -143,14 +143,6 @@ CASES = {
         degree=2,
         without_objects=dict(no_masks=no_masks),
     ),
-    'gaussian_foreground_mean': Case(
-        gaussian_foreground_loss,
-        'GaussianForegroundLoss',
-        levels_and_masks,
-        dict(per_channel_mean=True),
-        degree=2,
-        without_objects=dict(no_masks=no_masks),
-    ),
     'info_nce': Case(
         info_nce_loss,
         'InfoNCELoss',
@@ -229,6 +221,7 @@ CASES = {
         without_objects=dict(nothing_valid=nothing_valid, no_slots=no_slots(key_points)),
         one_object=one_slot,
         channel_dim=-1,
+        any_width=True,
     ),
     'gaussian_response': Case(
         gaussian_response_loss, 'GaussianResponseLoss', heads, without_objects=dict(no_mask=no_mask)

@@ -203,9 +203,24 @@ def test_one_object_is_enough(name):
 
 def test_inputs_of_different_shapes_are_refused_by_name(case):
     arguments = case.make(torch.float32)
-    arguments['teacher'] = change(arguments['teacher'], lambda x: torch.cat([x, x], min(1, x.dim() - 1)))
+    dim = 2 if case.any_width else 1
+    arguments['teacher'] = change(arguments['teacher'], lambda x: torch.cat([x, x], min(dim, x.dim() - 1)))
     with pytest.raises(MonoDistillError, match='student|teacher'):
         case(arguments)
+
+
+@only(lambda case: case.any_width)
+def test_relations_need_no_common_channels(name):
+    case = CASES[name]
+    arguments = case.make(torch.float64)
+
+    def with_dead_channels(x):
+        more = torch.zeros_like(x.narrow(case.channel_dim, 0, 2))
+        return torch.cat([x, more], case.channel_dim)
+
+    expected = loss_and_gradients(case, arguments)
+    wider = {**arguments, 'teacher': change(arguments['teacher'], with_dead_channels)}
+    torch.testing.assert_close(loss_and_gradients(case, wider), expected)
 
 
 @only(lambda case: case.compiles)

@@ -169,6 +169,8 @@ def test_processes_with_different_masks_give_the_mean_over_all_places(monkeypatc
     mask = torch.rand(2, 4, 5) * torch.tensor([1.0, 0.1]).view(2, 1, 1)
     expected = feature_mse_loss(student, teacher, mask)
     # Each process holds one image; what they exchange is the mean of the masks' sums.
-    monkeypatch.setattr('mono_distill.losses.feature_mse.mean_over_ranks', lambda _: mask.double().sum().view(1) / 2)
+    monkeypatch.setattr(
+        'mono_distill.losses.weighted_squares.mean_over_ranks', lambda _: mask.double().sum().view(1) / 2
+    )
     parts = [feature_mse_loss(student[i : i + 1], teacher[i : i + 1], mask[i : i + 1]) for i in range(2)]
     torch.testing.assert_close(sum(parts) / 2, expected)

@@ -50,6 +50,13 @@ def test_maps_that_differ_are_named_with_a_remedy(student, teacher, message):
         paired_levels(torch.zeros(student), torch.zeros(teacher), loss='demo')
 
 
+def test_a_loss_of_relations_takes_any_channels_and_nothing_else():
+    (pair,) = paired_levels(torch.zeros(1, 64, 4, 6), torch.zeros(1, 32, 4, 6), loss='demo', same_width=False)
+    assert [x.shape[1] for x in pair] == [64, 32]
+    with pytest.raises(ShapeError, match='tap levels of the same stride'):
+        paired_levels(torch.zeros(1, 64, 4, 6), torch.zeros(1, 32, 2, 3), loss='demo', same_width=False)
+
+
 @pytest.mark.parametrize(('student', 'teacher'), [(2, 3), (0, 0)])
 def test_levels_must_agree_in_number(student, teacher):
     level = torch.zeros(1, 2, 3, 4)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mono_distill.losses import masked
-from mono_distill.losses.gaussian_foreground import GaussianForegroundLoss, gaussian_foreground_loss
+from mono_distill.losses.feature_mse import feature_mse_loss
+from mono_distill.losses.gaussian_foreground import gaussian_foreground_loss
 from mono_distill.utils.errors import ShapeError
 
 
@@ -57,10 +58,31 @@ def test_gradient_is_proportional_to_the_mask():
     torch.testing.assert_close(gradient, expected, check_dtype=False)
 
 
-def test_mean_over_channels_divides_by_their_number():
+def test_it_is_the_masked_mean_of_squares_times_the_number_of_channels():
     student, teacher, mask = example()
-    mean = GaussianForegroundLoss(per_channel_mean=True)(student, teacher, mask)
-    torch.testing.assert_close(mean, gaussian_foreground_loss(student, teacher, mask) / 3)
+    torch.testing.assert_close(
+        gaussian_foreground_loss(student, teacher, mask), 3 * feature_mse_loss(student, teacher, mask)
+    )
+
+
+def test_levels_of_different_width_are_summed_over_their_own_channels():
+    student, teacher, mask = example()
+    apart = gaussian_foreground_loss(student, teacher, mask) + gaussian_foreground_loss(
+        student[:, :2], teacher[:, :2], mask
+    )
+    together = gaussian_foreground_loss([student, student[:, :2]], [teacher, teacher[:, :2]], [mask, mask])
+    torch.testing.assert_close(together, apart)
+
+
+def test_nan_of_the_teacher_away_from_the_objects_is_ignored():
+    student, teacher, mask = example()
+    mask[:, 0] = 0
+    expected = gaussian_foreground_loss(student, teacher, mask)
+    teacher[:, :, 0] = float('nan')
+    loss = gaussian_foreground_loss(student.requires_grad_(), teacher, mask)
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert loss == expected
+    assert gradient.isfinite().all()
 
 
 def test_boolean_masks_count_cells():
@@ -86,7 +108,7 @@ def test_masks_are_summed_over_all_processes(monkeypatch):
 
 def test_masks_that_do_not_fit_are_named():
     student, teacher, mask = example()
-    with pytest.raises(ShapeError, match=r'mask has shape \(2, 4, 4\), expected \(2, 4, 5\)'):
+    with pytest.raises(ShapeError, match=r'mask of level 0 has shape \(2, 4, 4\), expected \(2, 4, 5\)'):
         gaussian_foreground_loss(student, teacher, mask[..., :4])
     with pytest.raises(ShapeError, match='1 levels but 2 masks; give one per level'):
         gaussian_foreground_loss(student, teacher, [mask, mask])

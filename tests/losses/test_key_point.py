@@ -81,6 +81,14 @@ def test_relation_does_not_see_a_rotation_of_the_channels():
     torch.testing.assert_close(key_point_relation_loss(student @ rotation, teacher, valid), expected)
 
 
+def test_relation_of_features_of_different_width():
+    student, teacher, valid = example()
+    teacher = torch.randn(2, 4, 9, 3, dtype=torch.float64)
+    boxes = [relation_distance(student[b, n], teacher[b, n]) for b, n in valid.nonzero().tolist()]
+    loss = key_point_relation_loss(student, teacher, valid)
+    assert loss.item() == pytest.approx(sum(boxes) / len(boxes))
+
+
 def test_points_outside_of_the_map_are_similar_to_nothing():
     student = torch.zeros(1, 1, 9, 6, requires_grad=True)
     loss = key_point_relation_loss(student, torch.ones(1, 1, 9, 6))

@@ -47,6 +47,13 @@ def test_shapes_that_do_not_fit_are_named(shape, axes):
         pair(torch.ones(1, 2, 3), torch.ones(shape), axes=axes)
 
 
+def test_only_the_last_axis_may_differ_where_asked():
+    s, t, _ = pair(torch.ones(1, 2, 3), torch.ones(1, 2, 5), same_width=False)
+    assert (s.shape[2], t.shape[2]) == (3, 5)
+    with pytest.raises(ShapeError, match=r'the same slots on both sides\.$'):
+        pair(torch.ones(1, 2, 3), torch.ones(1, 3, 5), same_width=False)
+
+
 @pytest.mark.parametrize('valid', [torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 2)])
 def test_a_mask_that_does_not_fit_is_named(valid):
     with pytest.raises(ShapeError, match=r'demo: valid is .* expected bool \(1, 2\)'):

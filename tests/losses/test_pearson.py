@@ -89,6 +89,29 @@ def test_a_constant_channel_is_normalised_to_zeros_and_gets_no_gradient(constant
     assert gradient.abs().max() < 1e-7
 
 
+def nearly_constant(value, steps):
+    """A channel of neighbouring numbers, up to ``steps`` apart in the last bit of float32."""
+    numbers = torch.full((2, 1, 4, 5), value)
+    ulp = torch.nextafter(numbers, torch.tensor(torch.inf)) - numbers
+    return numbers + ulp * (torch.arange(40.0) % (steps + 1)).view_as(numbers)
+
+
+@pytest.mark.parametrize('value', [1.0, 100.0, 1e-20])
+@pytest.mark.parametrize('side', ['student', 'teacher'])
+def test_rounding_noise_is_no_signal(value, side):
+    noise, other = nearly_constant(value, 3), torch.randn(2, 1, 4, 5)
+    student = (noise if side == 'student' else other).clone().requires_grad_()
+    loss = pearson_loss(student, other if side == 'student' else noise)
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert loss.item() == pytest.approx(0.5, rel=1e-5)
+    assert gradient.abs().max() < (1e-7 if side == 'student' else 0.1)
+
+
+def test_what_varies_by_more_than_rounding_is_a_signal():
+    signal = nearly_constant(1.0, 39)
+    assert pearson_loss(signal, torch.arange(40.0).view_as(signal)).item() == pytest.approx(0.0, abs=0.01)
+
+
 def test_levels_of_different_size_are_refused():
     with pytest.raises(ShapeError, match='tap levels of the same stride'):
         pearson_loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 8, 8))

@@ -127,6 +127,12 @@ def test_what_does_not_fit_is_named():
         scored_response_loss(student, {**teacher, 'scores': torch.ones(2, 4)}, valid)
 
 
-def test_negative_weights_are_refused_when_built():
-    with pytest.raises(ConfigError, match='weights must not be negative'):
-        ScoredResponseLoss(box_weight=-1.0)
+@pytest.mark.parametrize(
+    'options', [dict(class_weight=-1.0), dict(box_weight=float('nan')), dict(code_weights=(1.0, 1.0, 1.0, -0.2))]
+)
+def test_negative_weights_are_refused_alike_when_built_and_when_called(options):
+    with pytest.raises(ConfigError, match='scored_response_loss: weights must not be negative') as built:
+        ScoredResponseLoss(**options)
+    with pytest.raises(ConfigError) as called:
+        scored_response_loss(*example(), **options)
+    assert str(called.value) == str(built.value)

@@ -1,11 +1,44 @@
 """Tests of mono_distill.ops.box_masks; golden masks are of the official MonoSKD code."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from mono_distill.ops import box_masks, gaussian_radius, gaussian_square_masks
+from mono_distill.ops._compiled import box_kernels
 
 SIZES = {4: (24, 40), 8: (12, 20), 16: (6, 10), 32: (3, 5)}
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    monkeypatch.setattr(sys.modules[box_masks.__module__], 'box_kernels', lambda: None)
+
+
+@pytest.fixture(autouse=True, params=['compiled', 'tensors'])
+def form(request):
+    """Every test runs with the compiled kernel and with tensor operations."""
+    if request.param == 'tensors':
+        request.getfixturevalue('without_kernels')
+    elif box_kernels() is None:
+        pytest.skip('numba is not installed')
+
+
+compiled_only = pytest.mark.parametrize('form', ['compiled'], indirect=True)
+
+
+def strange_boxes(slots=40):
+    """Boxes inside, outside and across the border, reversed, thin, without end and without number."""
+    boxes = torch.rand(3, slots, 4) * 260 - 60
+    boxes[:, ::2, 2:] = boxes[:, ::2, :2] + torch.rand(3, (slots + 1) // 2, 2) * 50
+    boxes[0, 0] = torch.tensor([-float('inf'), 30.0, float('inf'), 50.0])
+    boxes[1, 1] = torch.tensor([1e30, 0.0, 2e30, 50.0])
+    for side in range(4):
+        boxes[1, 4 + side, side] = float('nan')
+        boxes[2, 4 + side, side] = float('inf')
+    return boxes
 
 
 @pytest.mark.parametrize('stride', SIZES)
@@ -34,6 +67,55 @@ def test_clipped_boxes_cover_the_part_inside_the_map():
 def test_thin_and_empty_boxes_cover_nothing():
     boxes = torch.tensor([[[5.0, 0.0, 7.9, 8.0], [0.0, 0.0, 0.0, 0.0]]])
     assert not box_masks(boxes, (2, 4), stride=4).any()
+
+
+@compiled_only
+@pytest.mark.parametrize('negative_indices', ['clip', 'wrap'])
+@pytest.mark.parametrize('stride', [3, 4])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64])
+def test_both_forms_mark_the_same_pixels(request, dtype, stride, negative_indices):
+    boxes = strange_boxes()
+    boxes = boxes.nan_to_num(0, 200, -200).clamp(-200, 200).to(dtype) if dtype == torch.int64 else boxes.to(dtype)
+    masks = box_masks(boxes, (17, 40), stride=stride, negative_indices=negative_indices)
+    request.getfixturevalue('without_kernels')
+    assert masks.any()
+    assert torch.equal(masks, box_masks(boxes, (17, 40), stride=stride, negative_indices=negative_indices))
+
+
+@pytest.mark.parametrize('negative_indices', ['clip', 'wrap'])
+@pytest.mark.parametrize('side', range(4))
+def test_boxes_with_a_nan_cover_nothing(side, negative_indices):
+    boxes = torch.tensor([[[0.0, 0.0, 8.0, 8.0]]])
+    boxes[..., side] = float('nan')
+    assert not box_masks(boxes, (2, 2), stride=4, negative_indices=negative_indices).any()
+
+
+def test_boxes_without_end_reach_the_border():
+    boxes = torch.tensor([[[-float('inf'), 4.0, float('inf'), 8.0]]])
+    assert box_masks(boxes, (3, 2), stride=4).int().tolist() == [[[0, 0], [1, 1], [0, 0]]]
+
+
+def test_boxes_may_be_strided_and_may_have_a_graph():
+    boxes = strange_boxes().clamp(0, 90)
+    expected = box_masks(boxes, (17, 40), stride=4)
+    crooked = boxes.transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
+    assert torch.equal(box_masks(crooked, (17, 40), stride=4), expected)
+
+
+def test_masks_can_be_batched_and_captured_whole():
+    boxes = strange_boxes()
+    expected = box_masks(boxes, (17, 40), stride=4)
+    batched = torch.func.vmap(lambda b: box_masks(b, (17, 40), stride=4))(boxes.unsqueeze(1))
+    compiled = torch.compile(box_masks, fullgraph=True, backend='aot_eager')
+    assert torch.equal(batched[:, 0], expected)
+    assert torch.equal(compiled(boxes, (17, 40), stride=4), expected)
+
+
+def test_threads_do_not_disturb_each_other():
+    boxes = [strange_boxes() for _ in range(16)]
+    with ThreadPoolExecutor(4) as pool:
+        masks = list(pool.map(lambda b: box_masks(b, (60, 90), stride=2), boxes))
+    assert all(torch.equal(m, box_masks(b, (60, 90), stride=2)) for m, b in zip(masks, boxes, strict=True))
 
 
 def test_images_without_boxes_are_empty():

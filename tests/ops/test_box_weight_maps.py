@@ -1,13 +1,33 @@
 """Tests of mono_distill.ops.box_weight_maps; golden maps are of the official MonoSTL code."""
 
+import sys
+
 import pytest
 import torch
 
+from mono_distill.ops._compiled import box_kernels
 from mono_distill.ops.box_masks import box_masks
 from mono_distill.ops.box_weight_maps import box_weight_maps
 from mono_distill.utils.errors import ShapeError
 
 SIZES = {8: (12, 20), 16: (6, 10), 32: (3, 5)}
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    monkeypatch.setattr(sys.modules[box_masks.__module__], 'box_kernels', lambda: None)
+
+
+@pytest.fixture(autouse=True, params=['compiled', 'tensors'])
+def form(request):
+    """Every test runs with the compiled kernels and with tensor operations."""
+    if request.param == 'tensors':
+        request.getfixturevalue('without_kernels')
+    elif box_kernels() is None:
+        pytest.skip('numba is not installed')
+
+
+compiled_only = pytest.mark.parametrize('form', ['compiled'], indirect=True)
 
 
 def object_weights(data, side):
@@ -87,6 +107,56 @@ def test_gradient_of_a_weight_is_the_number_of_its_pixels(overlap):
     weights = torch.tensor([[0.2, 0.7, 0.9]], requires_grad=True)
     box_weight_maps(boxes, weights, (3, 3), stride=4, overlap=overlap)[0].sum().backward()
     assert weights.grad.tolist() == [[3.0, 4.0, 0.0]]
+
+
+@compiled_only
+@pytest.mark.parametrize('overlap', ['last', 'max'])
+@pytest.mark.parametrize('negative_indices', ['clip', 'wrap'])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_both_forms_give_the_same_maps_and_gradients(request, dtype, negative_indices, overlap):
+    boxes = torch.rand(2, 30, 4) * 120 - 30
+    boxes[:, ::2, 2:] = boxes[:, ::2, :2] + torch.rand(2, 15, 2) * 40
+    boxes[0, 3, 1], boxes[1, 4, 2] = float('nan'), float('inf')
+    weights = torch.arange(60).view(2, 30).mul(37).remainder(60).to(dtype).sub(20).requires_grad_()
+    cotangent = torch.randn(2, 12, 20).to(dtype)
+    results = []
+    for _ in range(2):
+        maps, covered = box_weight_maps(
+            boxes, weights, (12, 20), stride=5, overlap=overlap, negative_indices=negative_indices
+        )
+        (gradient,) = torch.autograd.grad(maps, weights, cotangent)
+        results.append((maps, covered, gradient))
+        request.getfixturevalue('without_kernels')
+    (maps, covered, gradient), expected = results
+    assert torch.equal(maps, expected[0])
+    assert torch.equal(covered, expected[1])
+    torch.testing.assert_close(gradient, expected[2])
+
+
+def test_a_weight_that_is_nan_is_the_largest():
+    boxes = torch.tensor([[[0.0, 0.0, 8.0, 4.0], [4.0, 0.0, 12.0, 4.0], [0.0, 0.0, 12.0, 4.0]]])
+    weights = torch.tensor([[1.0, float('nan'), 2.0]])
+    maps, _ = box_weight_maps(boxes, weights, (1, 4), stride=4, overlap='max')
+    assert maps.isnan().tolist() == [[[False, True, True, False]]]
+    assert maps[0, 0, 0] == 2
+
+
+def test_whole_numbers_can_be_painted():
+    boxes, weights = torch.tensor([[[0, 0, 8, 4], [4, 0, 12, 4]]]), torch.tensor([[7, 3]])
+    for overlap, expected in (('last', [7, 3, 3, 0]), ('max', [7, 7, 3, 0])):
+        assert box_weight_maps(boxes, weights, (1, 4), stride=4, overlap=overlap)[0].tolist() == [[expected]]
+
+
+@pytest.mark.parametrize('overlap', ['last', 'max'])
+def test_weights_can_be_batched_and_carry_tangents(overlap):
+    boxes, weights = torch.rand(1, 5, 4).cumsum(2) * 10, torch.rand(3, 1, 5)
+
+    def maps(w):
+        return box_weight_maps(boxes, w, (6, 6), stride=4, overlap=overlap)[0]
+
+    torch.testing.assert_close(torch.func.vmap(maps)(weights), torch.stack([maps(w) for w in weights]))
+    _, tangent = torch.func.jvp(maps, (weights[0],), (weights[0],))
+    torch.testing.assert_close(tangent, maps(weights[0]))
 
 
 @pytest.mark.parametrize('overlap', ['last', 'max'])

@@ -5,7 +5,7 @@ import torch
 
 from mono_distill.ops import gaussian_heatmap as module
 from mono_distill.ops.gaussian_heatmap import gaussian_heatmaps, heatmap_radii
-from mono_distill.utils.errors import ShapeError
+from mono_distill.utils.errors import ConfigError, ShapeError
 
 SIZE = (13, 17)
 
@@ -119,3 +119,8 @@ def test_refuses_what_does_not_fit():
         gaussian_heatmaps(torch.zeros(2, 3), torch.zeros(2, 3), SIZE)
     with pytest.raises(ShapeError, match='classes'):
         gaussian_heatmaps(torch.zeros(2, 3, 2), torch.zeros(2, 3), SIZE, classes=torch.zeros(2, 4))
+
+
+def test_a_negative_radius_is_refused():
+    with pytest.raises(ConfigError, match='heatmap_radii: min_radius must not be negative, got -2'):
+        heatmap_radii(torch.ones(3), torch.ones(3), min_overlap=0.7, min_radius=-2)

@@ -1,13 +1,33 @@
 """Tests of mono_distill.ops.roi_align."""
 
 import math
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import mmcv.ops
 import pytest
 import torch
 
+from mono_distill.ops._compiled import roi_kernels
 from mono_distill.ops.roi_align import pool_boxes, roi_align, roi_align_weights
 from mono_distill.utils.errors import ConfigError, ShapeError
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    monkeypatch.setattr(sys.modules[pool_boxes.__module__], 'roi_kernels', lambda: None)
+
+
+@pytest.fixture(autouse=True, params=['compiled', 'products'])
+def form(request):
+    """Every test runs with the compiled kernels and with matrix products."""
+    if request.param == 'products':
+        request.getfixturevalue('without_kernels')
+    elif roi_kernels() is None:
+        pytest.skip('numba is not installed')
+
+
+compiled_only = pytest.mark.parametrize('form', ['compiled'], indirect=True)
 
 
 def random_boxes(images=2, slots=12, reach=90.0):
@@ -137,6 +157,55 @@ def test_gradient_equals_finite_differences():
     features = torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
     boxes = random_boxes(2, 3, reach=8.0)
     assert torch.autograd.gradcheck(lambda x: roi_align(x, boxes, 2), features, fast_mode=True)
+
+
+def test_derivatives_of_any_order_and_direction():
+    features = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    boxes = random_boxes(2, 3, reach=8.0)
+
+    def curved(x):
+        return roi_align(x, boxes, 2).square()
+
+    assert torch.autograd.gradcheck(curved, features, fast_mode=True, check_forward_ad=True, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(curved, features, fast_mode=True, check_fwd_over_rev=True)
+
+
+@compiled_only
+@pytest.mark.parametrize('channels', [1, 32, 45])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_both_forms_give_the_same_values_and_gradients(request, dtype, channels):
+    features = torch.randn(2, channels, 23, 40, dtype=dtype).to(memory_format=torch.channels_last).requires_grad_()
+    weights = [w.to(dtype) for w in roi_align_weights(random_boxes(), (23, 40), stride=2)]
+    cotangent = torch.randn(2, 12, channels, 7, 7, dtype=dtype)
+    results = []
+    for _ in range(2):
+        pooled = pool_boxes(features, *weights)
+        results.append((pooled, *torch.autograd.grad(pooled, features, cotangent)))
+        request.getfixturevalue('without_kernels')
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_gradient_reaches_weights_that_ask_for_it():
+    features = torch.randn(1, 2, 4, 5, dtype=torch.float64)
+    rows, columns = (torch.rand(1, 3, 2, n, dtype=torch.float64, requires_grad=True) for n in (4, 5))
+    assert torch.autograd.gradcheck(pool_boxes, (features, rows, columns), fast_mode=True)
+
+
+def test_threads_do_not_disturb_each_other():
+    features, boxes = torch.randn(2, 40, 23, 40), [random_boxes() for _ in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        pooled = list(pool.map(lambda b: roi_align(features, b, stride=2), boxes))
+    for ours, b in zip(pooled, boxes, strict=True):
+        torch.testing.assert_close(ours, roi_align(features, b, stride=2))
+
+
+@compiled_only
+def test_a_pixel_that_is_nan_is_seen_by_boxes_that_read_it():
+    features = torch.ones(1, 1, 8, 8)
+    features[..., 6, 6] = float('nan')
+    pooled = roi_align(features, torch.tensor([[[0.0, 0.0, 4.0, 4.0], [4.0, 4.0, 8.0, 8.0]]]), 2)
+    assert pooled[0, 0].isfinite().all()
+    assert pooled[0, 1, 0].isnan().tolist() == [[False, False], [False, True]]
 
 
 @pytest.mark.parametrize('box', [[0.0, 0.0, 0.0, 0.0], [9.0, 9.0, 4.0, 4.0], [500.0, 500.0, 540.0, 520.0]])

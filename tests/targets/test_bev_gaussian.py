@@ -83,3 +83,10 @@ def test_what_does_not_fit_is_named():
         bev_gaussian_mask(boxes, valid[:, :3], **GRID)
     with pytest.raises(ConfigError, match='min_overlap must lie between 0 and 1, got 1.0'):
         BEVGaussianMask(**GRID, min_overlap=1.0)
+
+
+def test_a_negative_radius_is_refused_alike_when_built_and_when_called():
+    with pytest.raises(ConfigError, match='bev_gaussian_mask: min_radius must not be negative, got -1 cells'):
+        BEVGaussianMask(**GRID, min_radius=-1)
+    with pytest.raises(ConfigError, match='bev_gaussian_mask: min_radius must not be negative, got -1 cells'):
+        bev_gaussian_mask(*random_boxes(), **GRID, min_radius=-1)

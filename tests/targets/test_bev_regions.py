@@ -170,6 +170,14 @@ def test_heatmaps_of_another_size_are_named():
         bev_regions(boxes, valid, torch.zeros(2, 2, 6, 8), **GRID)
 
 
+@pytest.mark.parametrize('name', ['teacher_heatmap', 'truth_heatmap'])
+def test_an_empty_list_of_heatmaps_is_named(name):
+    boxes, valid = random_boxes()
+    heatmaps = {'teacher_heatmap': [torch.zeros(2, 2, 8, 6)], name: []}
+    with pytest.raises(ShapeError, match=f'{name} is an empty list; give one map'):
+        bev_regions(boxes, valid, **heatmaps, **GRID)
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

@@ -35,13 +35,9 @@ def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
         >>> deform_conv2d(x, shift, torch.ones(1, 1, 1, 1)).flatten()
         tensor([1., 2., 3., 0.])
     """
-    batch, channels, height, width = x.shape
+    _check_shapes(x, offset, weight)
     size = weight.shape[-1]
-    if offset.shape != (batch, 2 * size * size, height, width) or weight.shape[1:] != (channels, size, size):
-        raise ShapeError(
-            f'deform_conv2d: x {tuple(x.shape)}, offset {tuple(offset.shape)} and weight {tuple(weight.shape)} do not '
-            'fit; expected (B, C, H, W), (B, 2 * K * K, H, W) and (O, C, K, K).'
-        )
+    height = x.shape[2]
     precise = torch.promote_types(x.dtype, torch.float32)
     with torch.autocast(x.device.type, enabled=False):
         grid = _sampling_grid(offset.to(precise), size)
@@ -50,6 +46,20 @@ def deform_conv2d(x: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
         columns = columns.unflatten(2, (size * size, height)).flatten(1, 2).to(x.dtype)
     # A 1x1 convolution over channels and taps; outside the context, so that autocast may lower it.
     return F.conv2d(columns, weight.flatten(1)[..., None, None])
+
+
+def _check_shapes(x: Tensor, offset: Tensor, weight: Tensor) -> None:
+    fits = x.dim() == weight.dim() == 4
+    if fits:
+        batch, channels, height, width = x.shape
+        size = weight.shape[3]
+        fits = size % 2 == 1 and weight.shape[1:] == (channels, size, size)
+        fits = fits and offset.shape == (batch, 2 * size * size, height, width)
+    if not fits:
+        raise ShapeError(
+            f'deform_conv2d: x {tuple(x.shape)}, offset {tuple(offset.shape)} and weight {tuple(weight.shape)} do not '
+            'fit; expected (B, C, H, W), (B, 2 * K * K, H, W) and (O, C, K, K) with K odd.'
+        )
 
 
 def _sampling_grid(offset: Tensor, size: int) -> Tensor:
@@ -72,6 +82,9 @@ class DeformConv2d(nn.Module):
         channels: Channels in and out.
         zero_offsets: Start as an ordinary convolution; otherwise offsets start random.
 
+    Raises:
+        ShapeError: On call: the input is not ``(B, channels, H, W)``.
+
     Example:
         >>> DeformConv2d(4)(torch.zeros(2, 4, 5, 6)).shape
         torch.Size([2, 4, 5, 6])
@@ -87,4 +100,7 @@ class DeformConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, channels, H, W)``."""
+        channels = self.conv.in_channels
+        if x.dim() != 4 or x.shape[1] != channels:
+            raise ShapeError(f'DeformConv2d: expected a map (B, {channels}, H, W), got {tuple(x.shape)}.')
         return deform_conv2d(x, self.conv_offset(x), self.conv.weight)

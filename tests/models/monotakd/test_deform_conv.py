@@ -1,6 +1,7 @@
 """Tests of mono_distill.models.monotakd.deform_conv."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -93,6 +94,27 @@ def test_graph_is_captured_whole():
     torch.testing.assert_close(compiled(x), module(x))
 
 
-def test_shapes_that_do_not_fit_are_named():
-    with pytest.raises(ShapeError, match=r'offset \(1, 9, 3, 4\) and weight \(2, 2, 3, 3\) do not fit'):
-        deform_conv2d(torch.zeros(1, 2, 3, 4), torch.zeros(1, 9, 3, 4), torch.zeros(2, 2, 3, 3))
+@pytest.mark.parametrize(
+    ('x', 'offset', 'weight'),
+    [
+        ((1, 2, 3, 4), (1, 9, 3, 4), (2, 2, 3, 3)),
+        ((1, 2, 3, 4), (1, 18, 4, 3), (2, 2, 3, 3)),
+        ((1, 2, 3, 4), (2, 18, 3, 4), (2, 2, 3, 3)),
+        ((1, 2, 3, 4), (1, 18, 3, 4), (2, 5, 3, 3)),
+        ((1, 2, 3, 4), (1, 18, 3, 4), (2, 2, 1, 3)),
+        ((1, 2, 3, 4), (1, 8, 3, 4), (2, 2, 2, 2)),
+        ((2, 3, 4), (18, 3, 4), (2, 2, 3, 3)),
+        ((1, 2, 3, 4), (1, 18, 3, 4), (2, 2, 9)),
+    ],
+    ids=['offsets', 'size', 'batch', 'channels', 'oblong kernel', 'even kernel', 'no batch', 'flat kernel'],
+)
+def test_shapes_that_do_not_fit_are_named(x, offset, weight):
+    message = f'deform_conv2d: x {x}, offset {offset} and weight {weight} do not fit; expected (B, C, H, W)'
+    with pytest.raises(ShapeError, match=re.escape(message)):
+        deform_conv2d(torch.zeros(x), torch.zeros(offset), torch.zeros(weight))
+
+
+@pytest.mark.parametrize('shape', [(1, 3, 4, 5), (4, 4, 5)])
+def test_a_map_of_another_width_is_named(shape):
+    with pytest.raises(ShapeError, match=re.escape(f'DeformConv2d: expected a map (B, 4, H, W), got {shape}')):
+        DeformConv2d(4)(torch.zeros(shape))
