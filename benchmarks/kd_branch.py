@@ -1,6 +1,6 @@
 """What MonoSKD costs beside the student's own training step, at the published size.
 
-    python benchmarks/kd_branch.py [--batch 4] [--repeats 3] [--config mono_distill::monoskd_kitti.py]
+    python benchmarks/kd_branch.py [--batch 4] [--repeats 3] [--config mono_distill::monoskd_monodle_kitti.py]
 
 Frames of the embedded world at KITTI's full size go through the pipeline and the model of the config (random weights;
 the time does not depend on them). Measured are processor seconds of one thread, the median over the repeats:
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--batch', type=int, default=4)
     parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--config', default='mono_distill::monoskd_kitti.py')
+    parser.add_argument('--config', default='mono_distill::monoskd_monodle_kitti.py')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -1,28 +1,25 @@
-# MonoSKD with MonoDLE as student and as LiDAR-depth teacher. Train these two first (or name other checkpoints with
-# --cfg-options load_from=FILE model.teachers.depth.checkpoint=FILE):
-#   mim train mono_distill configs/teachers/monodle_depth_kitti.py
-#   mim train mono_distill configs/students/monodle_kitti.py
-_base_ = [
-    './_base_/default_runtime.py',
-    './_base_/datasets/kitti_mono_384x1280.py',
-    './_base_/models/monodle_dla34.py',
-    './_base_/schedules/adam_150e.py',
-    './_base_/distill/monoskd.py',
-]
+# MonoSKD as published: DID-M3D as student and as LiDAR-depth teacher. Train these two first (or name other checkpoints
+# with --cfg-options load_from=FILE model.teachers.depth.checkpoint=FILE):
+#   mim train mono_distill configs/teachers/didm3d_depth_kitti.py
+#   mim train mono_distill configs/students/didm3d_kitti.py
+_base_ = ['./students/didm3d_kitti.py', './_base_/distill/monoskd_did.py']
 model = dict(
     _delete_=True,
     type='mono_distill.CrossModalDistiller',
-    # Depth is trained on randomly cropped images too, where MonoDLE alone leaves it out: the teacher is imitated there.
-    student=dict(_base_.model, train_cfg=dict(depth_mask='mask_2d')),
+    student=dict(_base_.model, bbox_head=dict(_base_.model.bbox_head, sparse_2d=False)),
     teachers=dict(
         depth=dict(
-            config='mono_distill::teachers/monodle_depth_kitti.py',
-            checkpoint='work_dirs/monodle_depth_kitti',
+            config='mono_distill::teachers/didm3d_depth_kitti.py',
+            checkpoint='work_dirs/didm3d_depth_kitti',
+            forward=_base_.teacher_forward,
         )
     ),
     **_base_.distill,
 )
+# HTL starts anew, as released: the losses it holds back weigh nothing for the first epochs, though the student has been
+# trained. Released weights of HTL, which mistake one loss for another: released_order=('kd_affinity', 'kd_response',
+# 'kd_spearman').
 custom_hooks = [*_base_.custom_hooks, *_base_.distill_hooks]
 # The check of the teacher before training evaluates it on the validation frames, with their depth maps.
 val_dataloader = dict(dataset=dict(pipeline=_base_.depth_test_pipeline))
-load_from = 'work_dirs/monodle_kitti'
+load_from = 'work_dirs/didm3d_kitti'

@@ -82,17 +82,35 @@ def save_initial(config, folder):
 
 
 @pytest.mark.parametrize(
-    ('name', 'peak', 'epochs'), [('students/monodle_kitti.py', 1.25e-3, 140), ('monoskd_kitti.py', 1e-3, 150)]
+    ('name', 'peak', 'drops', 'epochs'),
+    [
+        ('students/monodle_kitti.py', 1.25e-3, (95, 125), 140),
+        ('students/didm3d_kitti.py', 1e-3, (95, 125), 150),
+        ('monoskd_kitti.py', 1e-3, (95, 125), 150),
+        ('monoskd_monodle_kitti.py', 1e-3, (95, 125), 150),
+        ('monodistill_monodle_kitti.py', 1.25e-3, (95, 125), 160),
+        ('monostl_monodle_kitti.py', 1.25e-3, (125, 165), 200),
+        ('monodistill_didm3d_kitti.py', 1e-3, (95, 125), 150),
+        ('monostl_didm3d_kitti.py', 1e-3, (95, 125), 150),
+    ],
 )
-def test_the_learning_rate_follows_the_published_schedule(name, peak, epochs):
-    rates = learning_rates(Config.fromfile(CONFIGS / name), epochs)
-    # Warm-up by a cosine from 1e-5 in five epochs; a tenth after epochs 95 and 125 (the official step scheduler only
-    # starts to count when the warm-up is over).
+def test_the_learning_rate_follows_the_published_schedule(name, peak, drops, epochs):
+    config = Config.fromfile(CONFIGS / name)
+    rates = learning_rates(config, epochs)
+    # Warm-up by a cosine from 1e-5 in five epochs; a tenth at each drop (the official step scheduler only starts to
+    # count when the warm-up is over).
     warmup = [1e-5 + (peak - 1e-5) * part for part in (0, 0.0954915, 0.3454915, 0.6545085, 0.9045085)]
+    assert config.train_cfg.max_epochs == epochs
     assert rates[:5] == pytest.approx(warmup, rel=1e-6)
-    assert rates[5:95] == pytest.approx([peak] * 90)
-    assert rates[95:125] == pytest.approx([peak / 10] * 30)
-    assert rates[125:] == pytest.approx([peak / 100] * (epochs - 125))
+    assert rates[5 : drops[0]] == pytest.approx([peak] * (drops[0] - 5))
+    assert rates[drops[0] : drops[1]] == pytest.approx([peak / 10] * (drops[1] - drops[0]))
+    assert rates[drops[1] :] == pytest.approx([peak / 100] * (epochs - drops[1]))
+
+
+def test_the_learning_rate_of_monodetr_drops_twice_and_needs_no_warm_up():
+    config = Config.fromfile(CONFIGS / 'students/monodetr_kitti.py')
+    assert config.train_cfg.max_epochs == 195
+    assert learning_rates(config, 195) == pytest.approx([2e-4] * 125 + [2e-5] * 40 + [2e-6] * 30)
 
 
 def learning_rates(config, epochs):

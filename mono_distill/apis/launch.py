@@ -87,7 +87,8 @@ def set_amp(config: Config) -> None:
 
 def set_seed(config: Config, seed: int | None, deterministic: bool) -> None:
     """Set ``randomness``; options that are not given keep the config's values."""
-    randomness = dict(config.get('randomness') or {})
+    # The Runner wants a seed to be named, if only to be told that there is none; stock configs of mmdet3d name nothing.
+    randomness = {'seed': None, **(config.get('randomness') or {})}
     if seed is not None:
         randomness['seed'] = seed
     if deterministic:

@@ -14,6 +14,7 @@ from mono_distill.datasets.transforms import (
     MonoRandomCropAffine,
     MonoRandomFlip,
     PackMono3DInputs,
+    WithDepthMap,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     'PackMono3DInputs',
     'RepeatDataset',
     'ReproducibleSamples',
+    'WithDepthMap',
 ]

@@ -2,6 +2,7 @@
 
 from mono_distill.hooks.cpu_speed import BFloat16OptimWrapper, ChannelsLastHook
 from mono_distill.hooks.distill_schedule import DistillScheduleHook
+from mono_distill.hooks.htl import HTLHook
 from mono_distill.hooks.loops import ResumableEpochLoop
 from mono_distill.hooks.prediction_pictures import PredictionPictureHook
 from mono_distill.hooks.random_state import RandomStateHook
@@ -12,6 +13,7 @@ __all__ = [
     'BFloat16OptimWrapper',
     'ChannelsLastHook',
     'DistillScheduleHook',
+    'HTLHook',
     'PredictionPictureHook',
     'RandomStateHook',
     'ResumableEpochLoop',

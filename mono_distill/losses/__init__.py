@@ -5,6 +5,7 @@ from mono_distill.losses.anchor_response import AnchorResponseLoss, anchor_respo
 from mono_distill.losses.center_response import CenterResponseLoss, center_response_loss
 from mono_distill.losses.channel_mean_l1 import ChannelMeanL1Loss, channel_mean_l1_loss
 from mono_distill.losses.cross_correlation import CrossCorrelationLoss, cross_correlation, cross_correlation_loss
+from mono_distill.losses.ddn import DDNLoss, ddn_loss
 from mono_distill.losses.dim_aware_l1 import DimAwareL1Loss, dim_aware_l1_loss
 from mono_distill.losses.feature_mse import FeatureMSELoss, feature_mse_loss
 from mono_distill.losses.foreground_l2 import ForegroundL2Loss, foreground_l2_loss
@@ -43,6 +44,7 @@ __all__ = [
     'CenterResponseLoss',
     'ChannelMeanL1Loss',
     'CrossCorrelationLoss',
+    'DDNLoss',
     'DIDResponseLoss',
     'DimAwareL1Loss',
     'FeatureMSELoss',
@@ -74,6 +76,7 @@ __all__ = [
     'channel_mean_l1_loss',
     'cross_correlation',
     'cross_correlation_loss',
+    'ddn_loss',
     'did_response_loss',
     'did_response_terms',
     'dim_aware_l1_loss',

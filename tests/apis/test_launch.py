@@ -47,6 +47,12 @@ def test_a_seed_replaces_the_configs_and_keeps_the_rest():
     assert config.randomness.seed == 7
 
 
+def test_a_config_without_a_seed_says_so_as_the_runner_wants_it():
+    config = Config(dict())
+    launch.set_seed(config, None, deterministic=False)
+    assert config.randomness == dict(seed=None)
+
+
 def test_a_distillation_is_tested_as_its_student():
     hooks = [dict(type='mono_distill.TeacherCheckHook', metric='m'), dict(type='mono_distill.StrictLoadHook')]
     model = dict(type='mono_distill.CrossModalDistiller', student=dict(type='S'), losses=dict(a=1))

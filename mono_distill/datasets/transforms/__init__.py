@@ -8,6 +8,8 @@ from mono_distill.datasets.transforms.filter_objects import FilterMonoObjects
 from mono_distill.datasets.transforms.flip import MonoRandomFlip
 from mono_distill.datasets.transforms.loading import LoadDepthMap, LoadMonoImage
 from mono_distill.datasets.transforms.pack import PackMono3DInputs
+from mono_distill.datasets.transforms.visual_depth import ObjectVisualDepth
+from mono_distill.datasets.transforms.with_depth_map import WithDepthMap
 
 __all__ = [
     'CacheTransforms',
@@ -18,5 +20,7 @@ __all__ = [
     'LoadMonoKittiAnnotations',
     'MonoRandomCropAffine',
     'MonoRandomFlip',
+    'ObjectVisualDepth',
     'PackMono3DInputs',
+    'WithDepthMap',
 ]

@@ -24,7 +24,10 @@ OBJECT_KEYS = (
     'gt_difficulty',
     'gt_centers_2d',
     'gt_depths',
+    'gt_visual_depth',
 )
+# Those that transforms derive from others.
+DERIVED_KEYS = ('gt_centers_2d', 'gt_depths', 'gt_visual_depth')
 
 
 @TRANSFORMS.register_module()
@@ -75,5 +78,5 @@ def no_objects() -> dict[str, NDArray]:
     """Return the ``ann_info`` of a frame without objects, as :func:`parse_instances` forms it."""
     shapes = {'gt_bboxes_3d': (0, 7), 'gt_bboxes': (0, 4)}
     integers = ('gt_labels_3d', 'gt_occluded', 'gt_difficulty')
-    read = (key for key in OBJECT_KEYS if key not in ('gt_centers_2d', 'gt_depths'))
+    read = (key for key in OBJECT_KEYS if key not in DERIVED_KEYS)
     return {key: np.zeros(shapes.get(key, (0,)), np.int64 if key in integers else np.float32) for key in read}

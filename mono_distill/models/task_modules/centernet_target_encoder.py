@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from mono_distill.models.task_modules.center_geometry import render_gaussians
 from mono_distill.models.task_modules.heading_bin_coder import HeadingBinCoder
+from mono_distill.models.task_modules.object_slots import meta_column, pad_slots, require_fields, zero_unless
 from mono_distill.ops.box_masks import gaussian_radius
 from mono_distill.registry import TASK_UTILS
-from mono_distill.utils.errors import DataError
 
 _FIELDS = ('bboxes_3d', 'labels_3d', 'bboxes', 'alpha', 'centers_2d', 'depths')
 
@@ -93,13 +92,13 @@ class CenterNetTargetEncoder(nn.Module):
             size_2d=size_2d,
             offset_3d=centers_3d - peaks,
             size_3d=objects['size_3d'],
-            depth=objects['depths'] * _meta_column(batch_img_metas, 'crop_scale', 1.0, like=centers_3d),
+            depth=objects['depths'] * meta_column(batch_img_metas, 'crop_scale', 1.0, like=centers_3d),
             heading_bin=heading_bin,
             heading_res=heading_res,
             bboxes=objects['bboxes'],
         )
-        targets = {name: _zero_unless(valid, value) for name, value in targets.items()}
-        cropped = _meta_column(batch_img_metas, 'random_crop', False, like=valid)
+        targets = {name: zero_unless(valid, value) for name, value in targets.items()}
+        cropped = meta_column(batch_img_metas, 'random_crop', False, like=valid)
         targets.update(mask_2d=valid, mask_3d=valid & ~cropped)
         # float64: the radius is truncated, so its last bit matters.
         box_width, box_height = size_2d.double().clamp(min=0).unbind(-1)
@@ -109,13 +108,7 @@ class CenterNetTargetEncoder(nn.Module):
 
     def _pad(self, batch: Sequence[InstanceData]) -> dict[str, Tensor]:
         """Stack the objects of all images into (B, N, ...) tensors, N >= 1; empty slots have label -1."""
-        for instances in batch:
-            lacking = [field for field in _FIELDS if field not in instances]
-            if lacking:
-                raise DataError(
-                    f'CenterNetTargetEncoder: gt_instances_3d lacks {lacking}; end the training pipeline with '
-                    'mono_distill.PackMono3DInputs.'
-                )
+        require_fields(batch, _FIELDS, owner='CenterNetTargetEncoder')
         fields = dict(
             bboxes=[instances.bboxes for instances in batch],
             centers_2d=[instances.centers_2d for instances in batch],
@@ -125,27 +118,6 @@ class CenterNetTargetEncoder(nn.Module):
             # roll gives h, w, l; indexing with a list would upload the list for every image.
             size_3d=[instances.bboxes_3d.tensor[:, 3:6].roll(-1, 1) for instances in batch],
         )
-        padded = {name: _pad_slots(values, 0.0).float() for name, values in fields.items()}
-        padded['labels'] = _pad_slots([instances.labels_3d for instances in batch], -1)
+        padded = {name: pad_slots(values, 0.0).float() for name, values in fields.items()}
+        padded['labels'] = pad_slots([instances.labels_3d for instances in batch], -1)
         return padded
-
-
-def _pad_slots(values: Sequence[Tensor], padding: float) -> Tensor:
-    # One slot at least: a batch without objects then needs no special case in gathers, losses and their gradients.
-    stacked = pad_sequence(list(values), batch_first=True, padding_value=padding)
-    if stacked.shape[1]:
-        return stacked
-    return stacked.new_full((len(values), 1, *stacked.shape[2:]), padding)
-
-
-def _zero_unless(valid: Tensor, value: Tensor) -> Tensor:
-    mask = valid.view(*valid.shape, *([1] * (value.dim() - 2)))
-    return torch.where(mask, value, value.new_zeros(()))
-
-
-def _meta_column(metas: Sequence[Mapping[str, Any]], key: str, default: Any, *, like: Tensor) -> Tensor:
-    column = torch.tensor([meta.get(key, default) for meta in metas], dtype=like.dtype)
-    if like.is_cuda:
-        # From pinned memory the copy does not wait for the forward pass that is still queued.
-        column = column.pin_memory()
-    return column.to(like.device, non_blocking=True).unsqueeze(1)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.models.utils import get_local_maximum, get_topk_from_heatmap
-from mmdet3d.structures import CameraInstance3DBoxes
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mono_distill.losses.masked import as_float32
 from mono_distill.models.task_modules.center_geometry import depth_from_logit, gather_at
 from mono_distill.models.task_modules.heading_bin_coder import HeadingBinCoder, wrap_angle
+from mono_distill.models.task_modules.kept_detections import kept_detections
 from mono_distill.registry import TASK_UTILS
 from mono_distill.utils.errors import ConfigError, DataError, did_you_mean
 
@@ -81,17 +81,14 @@ class MonoCenterCoder:
         peaks = self.peaks(outs, topk=topk, local_maximum_kernel=local_maximum_kernel)
         boxes_3d, boxes_2d = self.boxes(peaks, batch_img_metas)
         scores = peaks['heat'] * peaks['confidence']
-        keep = peaks['heat'] >= score_thr
-        return [
-            InstanceData(
-                bboxes_3d=CameraInstance3DBoxes(boxes_3d[i, kept]),
-                scores_3d=scores[i, kept],
-                labels_3d=peaks['labels'][i, kept],
-                bboxes_2d=boxes_2d[i, kept],
-                alpha=peaks['alpha'][i, kept],
-            )
-            for i, kept in enumerate(keep)
-        ]
+        return kept_detections(
+            peaks['heat'] >= score_thr,
+            boxes_3d,
+            scores_3d=scores,
+            labels_3d=peaks['labels'],
+            bboxes_2d=boxes_2d,
+            alpha=peaks['alpha'],
+        )
 
     def peaks(self, outs: Mapping[str, Tensor], *, topk: int = 50, local_maximum_kernel: int = 3) -> dict[str, Tensor]:
         """Read all branches at the K highest local maxima of the heatmap.

@@ -15,6 +15,7 @@ def sample(make_sample):
     results['gt_labels_3d'] = np.array([1, 1, 0, 2, 1, 1])
     results['gt_difficulty'] = np.array([0, 0, 1, 2, 0, -1])
     results['gt_alpha'] = np.arange(6, dtype=np.float32)
+    results['gt_visual_depth'] = np.zeros((6, 7, 7), np.float32)
     return results
 
 

@@ -1,0 +1,30 @@
+# MonoDETR on a thin ResNet-18 with 64 channels, 2 groups of 20 queries, for 96x320 images on a CPU.
+model = dict(
+    type='mono_distill.MonoDETR',
+    data_preprocessor=dict(type='mono_distill.Mono3DDataPreprocessor', modality='rgb'),
+    backbone=dict(
+        type='mmdet.ResNet',
+        depth=18,
+        base_channels=16,
+        out_indices=(1, 2, 3),
+        norm_cfg=dict(type='BN'),
+        norm_eval=False,
+    ),
+    neck=dict(
+        type='mmdet.ChannelMapper',
+        in_channels=[32, 64, 128],
+        kernel_size=1,
+        out_channels=64,
+        act_cfg=None,
+        norm_cfg=dict(type='GN', num_groups=32),
+        num_outs=4,
+        bias=True,
+    ),
+    bbox_head=dict(type='mono_distill.MonoDETRHead', num_classes=3, in_channels=64, num_layers=2),
+    depth_predictor=dict(num_heads=4, feedforward_channels=64, dropout=0.0),
+    encoder=dict(num_layers=1, num_heads=4, feedforward_channels=64, dropout=0.0),
+    decoder=dict(num_layers=2, num_heads=4, feedforward_channels=64, dropout=0.0),
+    num_queries=20,
+    num_groups=2,
+    embed_dims=64,
+)

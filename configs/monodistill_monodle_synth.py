@@ -1,0 +1,24 @@
+# MonoDistill on MonoDLE on the embedded world. Alone, train these two first:
+#   mim train mono_distill configs/teachers/monodle_depth_synth.py
+#   mim train mono_distill configs/students/monodle_synth.py
+_base_ = ['./students/monodle_synth.py', './_base_/distill/monodistill.py']
+model = dict(
+    _delete_=True,
+    type='mono_distill.CrossModalDistiller',
+    student=_base_.model,
+    teachers=dict(
+        depth=dict(
+            config='mono_distill::teachers/monodle_depth_synth.py',
+            checkpoint='work_dirs/monodle_depth_synth',
+        )
+    ),
+    **_base_.distill,
+)
+model['adapters'] = dict(
+    s_fused=dict(_base_.distill.adapters.s_fused, channels=(32, 64, 128), mid_channels=64),
+    s_adapted=dict(_base_.distill.adapters.s_adapted, channels=(32, 64, 128)),
+)
+custom_hooks = [*_base_.custom_hooks, *_base_.distill_hooks]
+# The check of the teacher before training evaluates it on the validation frames, with their depth maps.
+val_dataloader = dict(dataset=dict(pipeline=_base_.depth_test_pipeline))
+load_from = 'work_dirs/monodle_synth'

@@ -1,0 +1,22 @@
+# MonoSKD on FCOS3D in small. Train fcos3d_depth_tiny_kitti.py and fcos3d_tiny_kitti.py first.
+_base_ = ['./fcos3d_monoskd_kitti.py', './_base_/fcos3d_tiny.py']
+model = dict(
+    student=_base_.tiny_model,
+    teachers=dict(
+        depth=dict(config='{{fileDirname}}/fcos3d_depth_tiny_kitti.py', checkpoint='work_dirs/fcos3d_depth_tiny_kitti'),
+    ),
+    losses=dict(response=dict(strides=(8, 16, 32))),
+    adapters=dict(s_adapted=dict(channels=(32, 32, 32))),
+)
+train_dataloader = _base_.tiny_train_dataloader
+val_dataloader = _base_.tiny_val_dataloader
+test_dataloader = _base_.tiny_val_dataloader
+val_evaluator = _base_.tiny_evaluator
+test_evaluator = _base_.tiny_evaluator
+optim_wrapper = _base_.tiny_optim_wrapper
+train_cfg = _base_.tiny_train_cfg
+# On a handful of frames that both were trained on, a student can score as high as its teacher: only warn.
+custom_hooks = [
+    dict(type='mono_distill.TeacherCheckHook', metric='KITTI/Car_3D_AP40_moderate_loose', on_failure='warn'),
+]
+load_from = 'work_dirs/fcos3d_tiny_kitti'
