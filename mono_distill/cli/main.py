@@ -19,6 +19,9 @@ COMMANDS = {
     'browse': 'draw augmented training samples: boxes, depth map, LiDAR from above',
     'train': 'train a config (what mim train runs)',
     'test': 'evaluate a checkpoint (what mim test runs)',
+    'convert': 'turn a checkpoint of an official repository into one of this package',
+    'export': 'write the trained student alone, with its config',
+    'infer': 'detect objects in pictures, given the intrinsics of the camera',
     'bench': 'run a benchmark: what distillation adds, on the embedded world',
     'taps': 'list the names a distillation config can tap',
 }

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from mono_distill.compat.inert_pickles import inert_globals, materialize
+from mono_distill.compat.safetensors_files import SUFFIX, read_safetensors
 from mono_distill.utils.errors import CheckpointError
 
 ALLOW_PICKLE_VARIABLE = 'MONO_DISTILL_ALLOW_PICKLE'
@@ -43,8 +44,8 @@ def load_checkpoint_file(
     """Load a local checkpoint: tensors, containers, numbers, strings, numpy arrays and mmengine's log histories.
 
     Args:
-        path: File written by ``torch.save``, in its zip format or the older one.
-        map_location: Where tensors go, as in :func:`torch.load`.
+        path: File written by ``torch.save``, in its zip format or the older one, or a ``.safetensors`` file.
+        map_location: Where tensors go, as in :func:`torch.load`; safetensors need a device.
         allow_pickle: Load a file that holds other objects too, which lets it run any code. The environment variable
             ``MONO_DISTILL_ALLOW_PICKLE=1`` does the same.
 
@@ -56,6 +57,8 @@ def load_checkpoint_file(
     """
     file = Path(path).expanduser()
     _check_exists(file)
+    if file.suffix == SUFFIX:
+        return read_safetensors(file, str(map_location or 'cpu'))
     unsafe = allow_pickle or os.environ.get(ALLOW_PICKLE_VARIABLE, '').lower() in ('1', 'true', 'yes')
     if unsafe:
         logging.getLogger('mono_distill').warning('%s is loaded without restrictions and may run any code', file)
