@@ -21,6 +21,10 @@ ALL_ARMS = (
     'pseudo_labels',
     'monoskd_pseudo',
     'all_labels',
+    'monodistill',
+    'monostl',
+    'l2_random',
+    'dasfd_shuffled',
 )
 
 

@@ -9,12 +9,23 @@ from typing import Any
 from mmengine.config import Config
 
 from mono_distill.apis.launch import load_config
-from mono_distill.apis.synth_bench.plan import BASE, PSEUDO, TEACHER, Plan, Run, Setting
+from mono_distill.apis.synth_bench.plan import (
+    BASE,
+    PSEUDO,
+    SHUFFLED,
+    TEACHERS,
+    Plan,
+    Run,
+    Setting,
+)
+from mono_distill.apis.synth_bench.poor_teachers import SHUFFLED_INFOS
 from mono_distill.utils.errors import ConfigError
 
 STUDENT_CONFIG = 'mono_distill::students/monodle_synth.py'
 TEACHER_CONFIG = 'mono_distill::teachers/monodle_depth_synth.py'
 DISTILL_CONFIG = 'mono_distill::monoskd_synth.py'
+MONODISTILL_CONFIG = 'mono_distill::monodistill_monodle_synth.py'
+MONOSTL_CONFIG = 'mono_distill::monostl_monodle_synth.py'
 PSEUDO_INFOS = 'kitti_infos_pseudo_{setting}.pkl'
 TEST_DETECTIONS = 'test.npz'
 
@@ -69,11 +80,11 @@ def config_of(run: Run, plan: Plan, folders: Folders) -> Config:
     _set_data(config, setting, folders)
     _set_schedule(config, run, setting)
     _set_widths(config, setting)
-    needed = {other.arm: other for other in plan.needs(run)}
-    if BASE in needed:
-        config.load_from = str(folders.checkpoint(needed[BASE]))
-    if TEACHER in needed:
-        config.model.teachers.depth.checkpoint = str(folders.checkpoint(needed[TEACHER]))
+    for needed in plan.needs(run):
+        if needed.arm == BASE:
+            config.load_from = str(folders.checkpoint(needed))
+        elif needed.arm in TEACHERS:
+            config.model.teachers.depth.checkpoint = str(folders.checkpoint(needed))
     _ARM_EDITS.get(run.arm, _nothing)(config, setting)
     if run.arm in _ARM_DATA:
         _ARM_DATA[run.arm](config, setting, (plan.settings[run.setting].start or run.setting))
@@ -84,8 +95,12 @@ def config_of(run: Run, plan: Plan, folders: Folders) -> Config:
 
 
 def _base_config(arm: str) -> str:
-    if arm == TEACHER:
+    if arm in TEACHERS:
         return TEACHER_CONFIG
+    if arm.startswith(('monostl', 'dasfd')):
+        return MONOSTL_CONFIG
+    if arm.startswith(('monodistill', 'l2')):
+        return MONODISTILL_CONFIG
     return STUDENT_CONFIG if arm in (BASE, 'control', 'pseudo_labels', 'all_labels') else DISTILL_CONFIG
 
 
@@ -106,8 +121,9 @@ def _set_data(config: Config, setting: Setting, folders: Folders) -> None:
 
 def _set_schedule(config: Config, run: Run, setting: Setting) -> None:
     """Set the number of epochs and the learning rate; validate six times."""
-    epochs = {TEACHER: setting.teacher_epochs, BASE: setting.base_epochs}.get(run.arm, setting.arm_epochs)
-    config.optim_wrapper.optimizer.lr = setting.lr if run.arm in (TEACHER, BASE) else setting.arm_lr
+    first = {BASE: setting.base_epochs, **dict.fromkeys(TEACHERS, setting.teacher_epochs)}
+    epochs = first.get(run.arm, setting.arm_epochs)
+    config.optim_wrapper.optimizer.lr = setting.lr if run.arm in first else setting.arm_lr
     config.train_cfg.update(max_epochs=epochs, val_interval=-(-epochs // 6))
     config.param_scheduler[-1].update(end=epochs)
     # The teacher's lead is a result here (TeacherCheckHook would measure it anew in every run).
@@ -128,9 +144,18 @@ def _set_widths(config: Config, setting: Setting) -> None:
         teacher.neck.in_channels = widths
         teacher.bbox_head.in_channels = widths[0]
         model.teachers.depth = dict(detector=teacher.to_dict(), checkpoint=None)
-        model.adapters.s_adapted.channels = widths
-        for name, loss in model.losses.items():
-            loss.weight = setting.weights[name]
+        _set_distillation(model, setting, widths)
+
+
+def _set_distillation(model: Any, setting: Setting, widths: tuple[int, ...]) -> None:
+    """Set the adapters' widths and the weights of MonoSKD's losses; MonoDistill and MonoSTL keep the published ones."""
+    if 's_fused' in model.adapters:
+        model.adapters.s_fused.update(channels=widths[1:], mid_channels=widths[2])
+        model.adapters.s_adapted.channels = widths[1:]
+        return
+    model.adapters.s_adapted.channels = widths
+    for name, loss in model.losses.items():
+        loss.weight = setting.weights[name]
 
 
 def _shipped(name: str) -> Path:
@@ -161,6 +186,18 @@ def _only(losses: tuple[str, ...]) -> Any:
                 del config.model.taps[tap]
 
     return edit
+
+
+def _on_objects(config: Config, _setting: Setting) -> None:
+    """Features on objects alone."""
+    for name in set(config.model.losses) - {'feature'}:
+        del config.model.losses[name]
+    for tap in ('s_head', 't_head', 't_log_scale'):
+        config.model.taps.pop(tap, None)
+
+
+def _shuffled(config: Config, _setting: Setting) -> None:
+    config.train_dataloader.dataset.ann_file = SHUFFLED_INFOS
 
 
 def _backbone(config: Config, _setting: Setting) -> None:
@@ -196,6 +233,8 @@ _ARM_EDITS = {
     'dense_gt': _dense_truth,
     'dense_features': _paint_truth,
     'monoskd_unlabelled': _pseudo_regions,
+    SHUFFLED: _shuffled,
+    **{f'{arm}{teacher}': _on_objects for arm in ('l2', 'dasfd') for teacher in ('', '_random', '_shuffled')},
 }
 
 

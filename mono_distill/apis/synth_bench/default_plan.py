@@ -6,19 +6,18 @@ from dataclasses import replace
 
 from mono_distill.apis.synth_bench.plan import Plan, Setting, World
 
-# An arm's length was chosen on the validation split: a control that is trained for 40 epochs stands still from 21 on.
 _MAIN = Setting(
     title='600 labelled frames',
     arms=('control', 'monoskd', 'monoskd_rank', 'dense_gt'),
-    side_arms=('response', 'features', 'monoskd_backbone'),
-    side_seeds=2,
     seeds=5,
     teacher_epochs=16,
     base_epochs=12,
-    arm_epochs=28,
+    arm_epochs=56,
 )
 _FEW_ARMS = ('control', 'monoskd', 'monoskd_unlabelled', 'pseudo_labels', 'monoskd_pseudo', 'dense_gt')
-_SIDE = replace(_MAIN, arms=('control', 'monoskd'), side_arms=(), seeds=2)
+# What a teacher that knows nothing does to a student, by plain L2 and by DASFD.
+_TEACHER_ARMS = ('l2', 'dasfd', 'l2_random', 'dasfd_random', 'l2_shuffled', 'dasfd_shuffled')
+_SIDE = replace(_MAIN, arms=('control', 'monoskd'), seeds=2, arm_epochs=28)
 
 
 def default_plan(seeds: int = 5) -> Plan:
@@ -27,8 +26,19 @@ def default_plan(seeds: int = 5) -> Plan:
     Args:
         seeds: Paired seeds of the main setting; other conditions have at most as many.
     """
+    half = replace(
+        _SIDE,
+        title='600 labelled frames, half as long',
+        start='main',
+        arms=_MAIN.arms,
+        side_arms=('response', 'features', 'monoskd_backbone', 'monodistill', 'monostl'),
+        side_seeds=3,
+        seeds=5,
+    )
     settings = {
-        'main': replace(_MAIN, seeds=seeds),
+        'main': _MAIN,
+        'half': half,
+        'long': replace(_SIDE, title='600 labelled frames, twice as long', start='main', arm_epochs=112),
         'few': replace(
             _SIDE,
             title='120 labelled, 480 unlabelled frames',
@@ -37,10 +47,19 @@ def default_plan(seeds: int = 5) -> Plan:
             labelled=120,
             arm_epochs=12,
         ),
-        'short': replace(_SIDE, title='600 labelled frames, stopped early', start='main', seeds=3, arm_epochs=10),
-        'small': replace(_SIDE, title='600 labelled frames, half the width', base_channels=8),
-        'hard': replace(_SIDE, title='600 labelled frames of a harder world (500 test frames)', world='hard'),
-        'long': replace(_SIDE, title='600 labelled frames, twice as long', start='main', arm_epochs=56),
+        'short': replace(
+            _SIDE,
+            title='600 labelled frames, stopped early',
+            start='main',
+            seeds=3,
+            side_arms=_TEACHER_ARMS,
+            side_seeds=3,
+            arm_epochs=10,
+        ),
+        'small': replace(_SIDE, title='600 labelled frames, half the width, half as long', base_channels=8),
+        'hard': replace(
+            _SIDE, title='600 labelled frames of a harder world (500 test frames), half as long', world='hard'
+        ),
     }
     capped = {
         name: replace(setting, seeds=min(setting.seeds, seeds), side_seeds=min(setting.side_seeds, seeds))

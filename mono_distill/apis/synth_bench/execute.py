@@ -17,7 +17,8 @@ from mmengine.runner import Runner
 
 from mono_distill.apis import launch
 from mono_distill.apis.synth_bench.configs import PSEUDO_INFOS, Folders, config_of
-from mono_distill.apis.synth_bench.plan import PRIMARY, PSEUDO, Plan, Run
+from mono_distill.apis.synth_bench.plan import PRIMARY, PSEUDO, SHUFFLED, UNTRAINED, Plan, Run
+from mono_distill.apis.synth_bench.poor_teachers import write_shuffled_infos
 from mono_distill.apis.synth_bench.pseudo_labels import pseudo_infos
 from mono_distill.utils.atomic import atomic_path
 from mono_distill.utils.errors import CheckpointError
@@ -49,7 +50,7 @@ def execute(run: Run, plan: Plan, folders: Folders, *, test: bool = True) -> dic
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     began, cpu = time.perf_counter(), time.process_time()
-    body = _write_pseudo_labels(run, plan, folders) if run.arm == PSEUDO else _train(run, plan, folders, test)
+    body = _body(run, plan, folders, test)
     result = {
         'setting': run.setting,
         'arm': run.arm,
@@ -64,6 +65,16 @@ def execute(run: Run, plan: Plan, folders: Folders, *, test: bool = True) -> dic
     with atomic_path(folders.result(run)) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + '\n')
     return result
+
+
+def _body(run: Run, plan: Plan, folders: Folders, test: bool) -> dict[str, Any]:
+    if run.arm == PSEUDO:
+        return _write_pseudo_labels(run, plan, folders)
+    if run.arm == UNTRAINED:
+        return _write_untrained(run, plan, folders)
+    if run.arm == SHUFFLED:
+        write_shuffled_infos(folders.data(plan.settings[run.setting].world) / 'train' / 'kitti_infos_train.pkl')
+    return _train(run, plan, folders, test)
 
 
 class _Curve(Hook):
@@ -104,6 +115,14 @@ def _train(run: Run, plan: Plan, folders: Folders, test: bool) -> dict[str, Any]
     for checkpoint in folder.glob('epoch_*.pth'):
         checkpoint.unlink()
     return {'steps': runner.iter, 'val': curve.points, 'losses': curve.losses, 'test': scores}
+
+
+def _write_untrained(run: Run, plan: Plan, folders: Folders) -> dict[str, Any]:
+    runner = _runner(config_of(run, plan, folders))
+    runner.model.init_weights()
+    with atomic_path(folders.checkpoint(run)) as temporary:
+        torch.save({'state_dict': runner.model.state_dict(), 'meta': {}}, temporary)
+    return {'steps': 0, 'val': [], 'losses': {}, 'test': {}}
 
 
 def _runner(config: Config) -> Runner:

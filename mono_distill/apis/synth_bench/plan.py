@@ -18,10 +18,15 @@ PRIMARY = 'KITTI/Car_3D_AP40_moderate_loose'
 FORMAT_VERSION = 1
 
 TEACHER, BASE, PSEUDO = 'teacher', 'base', 'pseudo'
+# Teachers that know nothing: with random weights, and trained on the depth maps of other frames.
+UNTRAINED, SHUFFLED = 'teacher_random', 'teacher_shuffled'
+TEACHERS = (TEACHER, UNTRAINED, SHUFFLED)
 CONTROL = 'control'
 # Arm to what it is, in the words of the tables.
 ARMS = {
     TEACHER: 'teacher (LiDAR depth map)',
+    UNTRAINED: 'teacher with random weights',
+    SHUFFLED: "teacher of other frames' depth maps",
     BASE: 'student before the second half',
     CONTROL: 'control: more training, no teacher',
     'monoskd': 'MonoSKD as released (features + response)',
@@ -35,6 +40,14 @@ ARMS = {
     'pseudo_labels': "the teacher's detections as labels, no distillation",
     'monoskd_pseudo': "MonoSKD, and the teacher's detections as labels",
     'all_labels': 'control with the labels of all frames',
+    'monodistill': 'MonoDistill',
+    'monostl': 'MonoSTL',
+    'l2': 'L2 of features on objects',
+    'dasfd': 'DASFD: the same, weighed by uncertainty',
+    'l2_random': 'L2 of features, teacher with random weights',
+    'dasfd_random': 'DASFD, teacher with random weights',
+    'l2_shuffled': "L2 of features, teacher of other frames' depth maps",
+    'dasfd_shuffled': "DASFD, teacher of other frames' depth maps",
     PSEUDO: 'detection of the pseudo-labels',
 }
 # Arms that need the teacher's checkpoint, and those that need its detections as labels.
@@ -47,17 +60,33 @@ TAUGHT = (
     'monoskd_backbone',
     'monoskd_unlabelled',
     'monoskd_pseudo',
+    'monodistill',
+    'monostl',
+    'l2',
+    'dasfd',
+    'l2_random',
+    'dasfd_random',
+    'l2_shuffled',
+    'dasfd_shuffled',
 )
 DENSE = 'dense_gt'
 # What an arm is compared with: the same training without a teacher, and the same without what the teacher alone knows:
-# dense supervision by ground truth, or the teacher's detections as plain labels.
+# dense supervision by ground truth, or the teacher's detections as plain labels. DASFD is compared with plain L2.
 _SECOND = {
+    'l2': None,
+    'l2_random': None,
+    'l2_shuffled': None,
+    'dasfd': 'l2',
+    'dasfd_random': 'l2_random',
+    'dasfd_shuffled': 'l2_shuffled',
     'monoskd_unlabelled': 'pseudo_labels',
     'monoskd_pseudo': 'pseudo_labels',
     'pseudo_labels': None,
     'all_labels': None,
     DENSE: None,
 }
+# Fields of a setting that only what comes after teacher and base student depends on.
+_OF_ARMS = ('arm_epochs', 'arm_lr', 'weights')
 
 
 def controls_of(arm: str) -> tuple[str, ...]:
@@ -67,10 +96,22 @@ def controls_of(arm: str) -> tuple[str, ...]:
         >>> controls_of('monoskd'), controls_of('dense_gt'), controls_of('teacher')
         (('control', 'dense_gt'), ('control',), ())
     """
-    if arm in (TEACHER, BASE, CONTROL, PSEUDO):
+    if arm in (*TEACHERS, BASE, CONTROL, PSEUDO):
         return ()
     second = _SECOND.get(arm, DENSE)
     return (CONTROL,) if second is None else (CONTROL, second)
+
+
+def teacher_of(arm: str) -> str:
+    """Return the teacher of a taught arm.
+
+    Example:
+        >>> teacher_of('monoskd'), teacher_of('dasfd_shuffled')
+        ('teacher', 'teacher_shuffled')
+    """
+    if arm.endswith('_random'):
+        return UNTRAINED
+    return SHUFFLED if arm.endswith('_shuffled') else TEACHER
 
 
 @dataclass(frozen=True)
@@ -207,7 +248,7 @@ class Plan:
         """
         _check('setting', run.setting, self.settings)
         _check('arm', run.arm, ARMS)
-        if run.arm in (TEACHER, BASE):
+        if run.arm in (*TEACHERS, BASE):
             return []
         start = self.settings[run.setting].start or run.setting
         teacher = Run(start, TEACHER, 0)
@@ -215,7 +256,7 @@ class Plan:
             return [teacher]
         needed = [Run(start, BASE, run.seed)]
         if run.arm in TAUGHT:
-            needed.append(teacher)
+            needed.append(Run(start, teacher_of(run.arm), 0))
         if run.arm in ('pseudo_labels', 'monoskd_pseudo'):
             needed.append(Run(start, PSEUDO, 0))
         return needed
@@ -225,6 +266,8 @@ class Plan:
         setting = self.settings[run.setting]
         # Names and numbers of other runs change nothing here.
         own = asdict(replace(setting, title='', arms=(), seeds=0, side_arms=(), side_seeds=0, start=None))
+        if run.arm in (*TEACHERS, BASE):
+            own = {key: value for key, value in own.items() if key not in _OF_ARMS}
         needed = [self.fingerprint(other) for other in self.needs(run)]
         world = asdict(self.worlds[setting.world])
         content = [FORMAT_VERSION, run.arm, run.seed, own, world, needed]

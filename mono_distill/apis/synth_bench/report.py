@@ -31,7 +31,11 @@ from mono_distill.utils.errors import DataError
 BEGIN, END = '<!-- bench:begin -->', '<!-- bench:end -->'
 _FIRST = next(iter(MEASURES))
 # Second controls in the words of the table.
-_SHORT = {DENSE: 'dense ground truth', 'pseudo_labels': 'pseudo-labels'}
+_SHORT = {
+    DENSE: 'dense ground truth',
+    'pseudo_labels': 'pseudo-labels',
+    **dict.fromkeys(('l2', 'l2_random', 'l2_shuffled'), 'plain L2'),
+}
 
 
 def write_report(runs: Sequence[Run], plan: Plan, folders: Folders, out: Path) -> list[Path]:

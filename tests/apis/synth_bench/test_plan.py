@@ -22,10 +22,17 @@ def test_every_setting_of_the_default_plan_has_its_controls():
 
 
 def test_the_settings_about_a_teachers_knowledge_have_the_second_controls_too():
-    for name in ('main', 'few'):
+    for name in ('main', 'half', 'few'):
         setting = default_plan().settings[name]
         arms = (*setting.arms, *setting.side_arms)
         assert all(set(controls_of(arm)) <= set(arms) for arm in arms)
+
+
+def test_uncertainty_is_judged_against_plain_l2_for_every_teacher():
+    setting = default_plan().settings['short']
+    assert {arm for arm in setting.side_arms if arm.startswith('l2')} == {'l2', 'l2_random', 'l2_shuffled'}
+    for arm in (arm for arm in setting.side_arms if arm.startswith('dasfd')):
+        assert controls_of(arm) == (CONTROL, arm.replace('dasfd', 'l2'))
 
 
 def test_the_main_setting_has_the_wanted_seeds_and_others_no_more():
@@ -52,6 +59,14 @@ def test_the_control_needs_no_teacher():
     assert tiny_plan().needs(Run('tiny', 'control', 0)) == [Run('tiny', 'base', 0)]
 
 
+@pytest.mark.parametrize(
+    ('arm', 'teacher'),
+    [('monostl', 'teacher'), ('l2_random', 'teacher_random'), ('dasfd_shuffled', 'teacher_shuffled')],
+)
+def test_an_arm_is_taught_by_the_teacher_in_its_name(arm, teacher):
+    assert Run('tiny', teacher, 0) in tiny_plan().needs(Run('tiny', arm, 0))
+
+
 def test_the_plan_survives_its_file(tmp_path):
     plan = default_plan()
     plan.save(tmp_path / 'plan.json')
@@ -71,6 +86,16 @@ def test_a_fingerprint_changes_with_what_the_run_depends_on():
     assert Plan({'main': World(frames=17)}, plan.settings).fingerprint(run) != before
     # More seeds or arms leave the finished ones as they are.
     assert with_setting(plan, 'tiny', seeds=3, title='other', arms=('control',)).fingerprint(run) == before
+
+
+def test_the_length_of_the_arms_leaves_teacher_and_base_student_as_they_are():
+    plan = tiny_plan()
+    longer = with_setting(plan, 'tiny', arm_epochs=99, arm_lr=1e-5, weights={'spearman': 2.0})
+    for arm in ('teacher', 'base'):
+        assert longer.fingerprint(Run('tiny', arm, 0)) == plan.fingerprint(Run('tiny', arm, 0))
+    assert longer.fingerprint(Run('tiny', 'control', 0)) != plan.fingerprint(Run('tiny', 'control', 0))
+    trained_longer = with_setting(plan, 'tiny', base_epochs=99)
+    assert trained_longer.fingerprint(Run('tiny', 'base', 0)) != plan.fingerprint(Run('tiny', 'base', 0))
 
 
 def test_a_teacher_of_another_seed_is_another_run_to_depend_on():
