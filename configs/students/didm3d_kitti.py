@@ -1,5 +1,6 @@
 # DID-M3D on KITTI: the camera-only student, and the control without a teacher. Depths are not bounded, and every box
-# knows the depth that the LiDAR depth map shows in it.
+# knows the depth that the LiDAR depth map shows in it. Colours and schedule are those with which MonoSKD trained it; DID-M3D
+# itself changed no colours and began with a pass without learning (HTLHook(initial_pass=True)).
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/kitti_mono_384x1280.py',

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mono_distill.apis.launch import load_config
-from mono_distill.apis.plain_config import build_detector, config_meta, plain_config, write_config
+from mono_distill.apis.plain_config import build_detector, check_config_file, config_meta, plain_config, write_config
 from mono_distill.apis.weights_file import check_output, sha256, write_weights
 from mono_distill.compat.checkpoints import load_checkpoint_file
 from mono_distill.models.converters.conversion_report import ConversionReport
@@ -76,6 +76,7 @@ def convert_checkpoint(
         raise ConfigError(f'no form of report {report!r}; {did_you_mean(report, REPORT_SUFFIXES)}')
     repository = official_source(source, part)
     check_output(out, (file,))
+    check_config_file(out, config or '')
     content = load_checkpoint_file(file)
     state = official_weights(content, file)
     path = config or repository.configs[part]
@@ -92,8 +93,25 @@ def convert_checkpoint(
     fates = dataclasses.replace(fates, header=header)
     report_file = write_report(fates, out, report) if report else None
     fates.require_complete(str(file))
+    check_class_names(detector)
     write_weights(out, converted, _meta(header, content, detector))
     return Converted(out, write_config(detector, out), fates, report_file)
+
+
+def check_class_names(config: Config) -> None:
+    """Refuse a config that names more or fewer classes than its head tells apart: results would carry wrong names.
+
+    Raises:
+        ConfigError: The numbers differ.
+    """
+    number = (config.model.get('bbox_head') or {}).get('num_classes')
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    names = (dataset.get('metainfo') or {}).get('classes')
+    if number is not None and names is not None and number != len(names):
+        raise ConfigError(
+            f'the head tells {number} classes apart, the config names {len(names)}: {", ".join(names)}; name those of '
+            'the checkpoint, in its order, such as --cfg-options test_dataloader.dataset.metainfo.classes=[Car]'
+        )
 
 
 def official_weights(content: Mapping[str, Any], file: Path) -> dict[str, Tensor]:

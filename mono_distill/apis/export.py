@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from mono_distill.apis.launch import load_config
-from mono_distill.apis.plain_config import build_detector, config_meta, plain_config, write_config
+from mono_distill.apis.plain_config import build_detector, check_config_file, config_meta, plain_config, write_config
 from mono_distill.apis.weights_file import check_output, sha256, write_weights
 from mono_distill.compat.checkpoints import load_checkpoint_file
 from mono_distill.compat.safetensors_files import SUFFIX
@@ -74,6 +74,7 @@ def export_student(
     suffix = SUFFIX if safetensors else '.pth'
     out = Path(out) if out else checkpoint.with_name(f'{checkpoint.stem}_student{suffix}')
     check_output(out, (checkpoint, Path(config)), (SUFFIX,) if safetensors else ('.pth', SUFFIX))
+    check_config_file(out, config)
     detector = plain_config(load_config(config, cfg_options))
     content = load_checkpoint_file(checkpoint)
     trained, weights = choose_weights(content, checkpoint, ema)
@@ -102,7 +103,7 @@ def choose_weights(content: Mapping[str, Any], file: Path, ema: bool | None) -> 
     """
     state = content.get('state_dict')
     if not isinstance(state, Mapping) or not state:
-        look = recognise([str(key) for key in content.get('model_state') or content])
+        look = recognise([str(key).removeprefix(_DATA_PARALLEL) for key in content.get('model_state') or content])
         raise CheckpointError(
             f"{file} has no weights under 'state_dict', as mmengine saves them; it looks like {look.title}; "
             f'{look.advice}'

@@ -14,7 +14,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mono_distill.apis.check_config import check_config
 from mono_distill.compat.atomic_files import install_atomic_files
 from mono_distill.compat.checkpoints import install_checkpoint_loader
-from mono_distill.distillers.build import is_distiller, resolve_config
+from mono_distill.distillers.build import is_distiller, resolve_config, student_of
 from mono_distill.distillers.weights import last_checkpoint
 from mono_distill.utils.errors import CheckpointError, ConfigError
 
@@ -99,7 +99,7 @@ def set_seed(config: Config, seed: int | None, deterministic: bool) -> None:
 def plain_student(config: Config) -> Config:
     """Return the config with a distiller replaced by its student, so that testing builds and loads no teacher."""
     if is_distiller(config.model):
-        config.model = config.model.student
+        config.model = student_of(config.model)
         config.custom_hooks = [
             hook for hook in config.get('custom_hooks', []) if not str(hook['type']).endswith('TeacherCheckHook')
         ]
@@ -167,8 +167,11 @@ def skip_pretrained(config: Config) -> None:
     if not config.get('load_from') and not (config.get('resume') and find_latest_checkpoint(config.work_dir)):
         return
     for detector in (config.model, config.model.get('student', {})):
-        if detector.get('backbone', {}).get('pretrained') is not None:
-            detector.backbone.pretrained = None
+        backbone: Any = detector.get('backbone') or {}
+        if backbone.get('pretrained') is not None:
+            backbone.pretrained = None
+        if isinstance(backbone.get('init_cfg'), dict) and backbone.init_cfg.get('type') == 'Pretrained':
+            backbone.init_cfg = None
 
 
 def build_runner(config: Config) -> Runner:

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mono_distill.compat.checkpoints import load_checkpoint_file
-from mono_distill.distillers.build import is_distiller
+from mono_distill.distillers.build import is_distiller, student_of
 from mono_distill.utils.atomic import atomic_path
 from mono_distill.utils.config_text import parse_config_text
 from mono_distill.utils.errors import CheckpointError, ConfigError
@@ -28,6 +28,8 @@ _KEPT = (
     'log_processor',
     'log_level',
 )
+# First words of the files that write_config writes.
+_WRITTEN = '# Config of '
 # They belong to a training, and fail or do nothing without it.
 _TRAINING_HOOKS = ('TeacherCheckHook', 'DistillScheduleHook', 'HTLHook', 'EMAHook')
 
@@ -47,7 +49,7 @@ def plain_config(config: Config) -> Config:
         raise ConfigError(f'the config {config.filename or ""} has no model'.replace('  ', ' '))
     plain = {key: copy.deepcopy(config[key]) for key in _KEPT if config.get(key) is not None}
     if is_distiller(config.model):
-        plain['model'] = copy.deepcopy(config.model.student)
+        plain['model'] = copy.deepcopy(student_of(config.model))
     backbone = plain['model'].get('backbone') or {}
     for key in ('pretrained', 'init_cfg'):
         if backbone.get(key) is not None:
@@ -77,10 +79,25 @@ def config_meta(config: Config) -> dict[str, Any]:
 
 def write_config(config: Config, weights: Path) -> Path:
     """Write a plain config beside its weights, as ``<name>_config.py``, for tools that want a file."""
-    path = weights.with_name(f'{weights.stem}_config.py')
+    path = _config_file(weights)
     with atomic_path(path) as temporary:
-        temporary.write_text(f'# Config of {weights.name}.\n{config.pretty_text}', encoding='utf-8')
+        temporary.write_text(f'{_WRITTEN}{weights.name}.\n{config.pretty_text}', encoding='utf-8')
     return path
+
+
+def check_config_file(weights: Path, given: str) -> None:
+    """Refuse a name whose config would replace the one that was given, unless that was written here before.
+
+    Raises:
+        ConfigError: The given config would be lost.
+    """
+    path = _config_file(weights)
+    if path.is_file() and path.resolve() == Path(given).resolve() and not path.read_text().startswith(_WRITTEN):
+        raise ConfigError(f'--out {weights}: its config would replace {given}; name another file')
+
+
+def _config_file(weights: Path) -> Path:
+    return weights.with_name(f'{weights.stem}_config.py')
 
 
 def read_config(checkpoint: str | Path) -> Config:

@@ -99,6 +99,19 @@ def is_distiller(model: Mapping[str, Any]) -> bool:
     return str(model.get('type', '')).endswith('CrossModalDistiller')
 
 
+def student_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the model dictionary of a distiller's student alone, with the preprocessor the distiller has for it.
+
+    Example:
+        >>> student_of(dict(type='CrossModalDistiller', student=dict(type='A'), data_preprocessor=dict(type='B')))
+        {'type': 'A', 'data_preprocessor': {'type': 'B'}}
+    """
+    student = dict(model['student'])
+    if model.get('data_preprocessor') is not None:
+        student.setdefault('data_preprocessor', model['data_preprocessor'])
+    return student
+
+
 def config_roots(package: str) -> list[Path]:
     """Return where an OpenMMLab package keeps its configs: its ``.mim`` folder, or beside a source checkout."""
     spec = find_spec(package)

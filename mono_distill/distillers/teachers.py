@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 from mmengine.model.base_model.data_preprocessor import BaseDataPreprocessor
 from torch import Tensor
 
-from mono_distill.distillers.build import build_part, is_distiller, resolve_config
+from mono_distill.distillers.build import build_part, is_distiller, resolve_config, student_of
 from mono_distill.distillers.forward_fns import run_detector
 from mono_distill.distillers.stopwatch import Stopwatch
 from mono_distill.distillers.taps import TapSet, TapSpec
@@ -74,7 +74,7 @@ class TeacherSpec:
         config = resolve_config(str(self.config))
         model = dict(config.model)
         if is_distiller(model):
-            model = dict(model['student'])
+            model = student_of(model)
         if config.get('default_scope'):
             model.setdefault('_scope_', config.default_scope)
         return model

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from official_files import golden_state, official_shapes, pair_state, save_official, small_state
 
 from mono_distill.apis import convert
-from mono_distill.apis.convert import convert_checkpoint
+from mono_distill.apis.convert import check_class_names, convert_checkpoint
 from mono_distill.apis.plain_config import build_detector, read_config
 from mono_distill.compat.checkpoints import load_checkpoint_file
 from mono_distill.utils.errors import CheckpointError, ConfigError
@@ -126,6 +126,21 @@ def test_another_number_of_classes_is_named_with_the_file(tmp_path):
         convert_checkpoint(file, source='monodle', part='student', cfg_options=options)
 
 
+def test_a_head_of_one_class_wants_the_name_of_that_class():
+    config = Config(
+        dict(
+            model=dict(bbox_head=dict(num_classes=1)),
+            test_dataloader=dict(dataset=dict(metainfo=dict(classes=['Pedestrian', 'Car', 'Cyclist']))),
+        )
+    )
+    with pytest.raises(
+        ConfigError, match=r'tells 1 classes apart, the config names 3: Pedestrian, Car, Cyclist; .*\[Car\]'
+    ):
+        check_class_names(config)
+    config.test_dataloader.dataset.metainfo.classes = ['Car']
+    check_class_names(config)
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
@@ -152,6 +167,10 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path):
 
 def test_options_are_checked_first(tmp_path):
     file = tmp_path / 'x.pth'
+    config = tmp_path / 'y_config.py'
+    config.write_text('model = dict()')
+    with pytest.raises(ConfigError, match=r'its config would replace .*y_config.py'):
+        convert_checkpoint(file, source='monodle', part='student', out=tmp_path / 'y.pth', config=str(config))
     with pytest.raises(ConfigError, match="no form of report 'yaml'"):
         convert_checkpoint(file, source='monodle', part='student', report='yaml')
     with pytest.raises(ConfigError, match='is the input itself'):

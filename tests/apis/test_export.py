@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS, init_default_scope
-from official_files import save_official, small_state
+from official_files import pair_state, save_official, small_state
 from tiny_kitti import random_teachers
 
 from mono_distill.apis.export import choose_weights, export_student
@@ -181,9 +181,22 @@ class TestErrors:
         file = save_official(tmp_path / 'x.pth', small_state('monodle'))
         with pytest.raises(CheckpointError, match='it looks like MonoDLE; convert it with --from monodle'):
             export_student(STUDENT, file)
+        file = save_official(tmp_path / 'x.pth', pair_state('didm3d'))
+        with pytest.raises(CheckpointError, match='it looks like a MonoSKD checkpoint.*convert it with --from monoskd'):
+            export_student(STUDENT, file)
         file = save_training(small_state('didm3d'), tmp_path / 'y.pth')
         with pytest.raises(CheckpointError, match='It looks like DID-M3D: convert it with --from didm3d'):
             export_student(STUDENT, file)
+
+    def test_the_config_is_not_replaced_by_its_own_remains(self, training, tmp_path):
+        config = tmp_path / 'x_config.py'
+        config.write_text(f"_base_ = '{MONOSKD}'\n")
+        with pytest.raises(ConfigError, match=r'its config would replace .*x_config.py'):
+            export_student(str(config), training, out=tmp_path / 'x.pth')
+        assert config.read_text() == f"_base_ = '{MONOSKD}'\n"
+        done = export_student(str(config), training, out=tmp_path / 'y.pth')
+        # A config that was written here is written again as it was.
+        export_student(str(done.config_file), done.out, out=tmp_path / 'y.safetensors')
 
     def test_a_misspelt_config_or_output_is_refused(self, training):
         with pytest.raises(ConfigError, match='does not exist'):

@@ -61,6 +61,13 @@ def test_a_distillation_is_tested_as_its_student():
     assert [hook.type for hook in config.custom_hooks] == ['mono_distill.StrictLoadHook']
 
 
+def test_a_preprocessor_beside_the_student_is_the_students():
+    model = dict(type='mono_distill.CrossModalDistiller', student=dict(type='S'), data_preprocessor=dict(type='P'))
+    assert launch.plain_student(Config(dict(model=model))).model == dict(type='S', data_preprocessor=dict(type='P'))
+    model['student']['data_preprocessor'] = dict(type='Own')
+    assert launch.plain_student(Config(dict(model=model))).model.data_preprocessor.type == 'Own'
+
+
 def test_a_detector_is_tested_as_it_is():
     config = Config(dict(model=dict(type='S')))
     assert launch.plain_student(config).model.type == 'S'
@@ -127,3 +134,11 @@ def test_a_resumed_run_needs_no_imagenet_weights(tmp_path):
     config = Config(dict(model=dict(backbone=dict(pretrained='timm')), work_dir=str(tmp_path), resume=True))
     launch.skip_pretrained(config)
     assert config.model.backbone.pretrained is None
+
+
+@pytest.mark.parametrize(('init', 'kept'), [('Pretrained', False), ('Kaiming', True)])
+def test_a_backbone_of_mmdet_that_continues_from_weights_fetches_none(init, kept):
+    backbone = dict(init_cfg=dict(type=init, checkpoint='open-mmlab://resnet101'))
+    config = Config(dict(model=dict(backbone=backbone), load_from='student.pth', work_dir='x'))
+    launch.skip_pretrained(config)
+    assert (config.model.backbone.init_cfg is not None) == kept

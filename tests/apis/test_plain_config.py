@@ -26,6 +26,11 @@ def test_of_a_distillation_the_student_and_its_test_remain(distillation):
     assert not any(word in text for word in ('teacher', 'Teacher', 'Distiller', 'optim_wrapper', 'load_from', 'taps'))
 
 
+def test_a_preprocessor_beside_the_student_stays_with_it():
+    model = dict(type='CrossModalDistiller', student=dict(type='A'), data_preprocessor=dict(type='B'))
+    assert plain_config(Config(dict(model=model))).model == dict(type='A', data_preprocessor=dict(type='B'))
+
+
 def test_hooks_of_a_training_are_left_out():
     config = Config.fromfile(CONFIGS / 'students' / 'didm3d_tiny_kitti.py')
     config.custom_hooks.append(dict(type='EMAHook'))

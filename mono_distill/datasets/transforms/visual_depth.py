@@ -24,7 +24,7 @@ class ObjectVisualDepth(BaseTransform):
     The map is averaged over cells of ``stride`` pixels and pooled by RoIAlign (older form, without the half-pixel
     shift), as in ``lib/datasets/kitti.py`` of DID-M3D, which expects a depth in every pixel. Where pixels are missing
     (0), that averages zeros into the depth; ``missing='ignore'`` (default) averages the measured pixels alone, with the
-    same weights. Without missing pixels the two are equal.
+    same weights. What lies outside of the picture is missing too. Otherwise, without missing pixels, the two are equal.
 
     Place it after ``MonoRandomCropAffine``. Keys read: depth_map, gt_bboxes. Key added: gt_visual_depth (N, bins, bins)
     float32 metres, 0 where a bin holds no measurement.

@@ -24,9 +24,10 @@ class WithDepthMap(BaseTransform):
     ``img``, as without this transform, and ``depth_map`` (1, H, W) float32 metres, 0 where missing.
 
     Missing depth is NaN on the way: a pixel that would be interpolated between a measurement and nothing is missing
-    afterwards, never half as deep. A sparse LiDAR map would lose most of its points when it is resized; use completed
-    maps (``depth_dense``). Transforms that change colours work on three channels and must run before the map joins:
-    list them right after the picture is loaded and raise ``join_after``.
+    afterwards, never half as deep. So are the pixels at the edge of the picture, because transforms put 0 outside. A
+    sparse LiDAR map would lose most of its points when it is resized; use completed maps (``depth_dense``). Transforms
+    that change colours work on three channels and must run before the map joins: list them right after the picture is
+    loaded and raise ``join_after``.
 
     Args:
         transforms: The pipeline, from loading the picture to packing, as configs.
@@ -81,8 +82,10 @@ class WithDepthMap(BaseTransform):
                 f'depth map {path} is {depth.shape[1]}x{depth.shape[0]}, its image {image.shape[1]}x{image.shape[0]}; '
                 'it must join before the picture is resized or cropped (join_after)'
             )
-        missing = np.where(depth > 0, depth, np.float32(np.nan))
-        results['img'] = np.dstack([image.astype(np.float32), missing])
+        known = np.where(depth > 0, depth, np.float32(np.nan))
+        # Outside of the picture transforms put 0, which they would blend into the pixels at its edge.
+        known[[0, -1]] = known[:, [0, -1]] = np.nan
+        results['img'] = np.dstack([image.astype(np.float32), known])
         return image.dtype
 
     def _path(self, results: dict[str, Any]) -> str:

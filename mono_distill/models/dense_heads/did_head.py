@@ -27,6 +27,7 @@ from mono_distill.models.dense_heads.sparse_branch import run_at_cells
 from mono_distill.models.task_modules.center_geometry import gather_at
 from mono_distill.models.task_modules.did_geometry import PixelGeometryReader
 from mono_distill.models.task_modules.mono_center_coder import HEAT_EPS
+from mono_distill.models.task_modules.object_slots import host_values
 from mono_distill.models.task_modules.task_weights import TaskWeights
 from mono_distill.registry import MODELS, TASK_UTILS
 from mono_distill.utils.errors import ConfigError, ShapeError, did_you_mean
@@ -106,7 +107,8 @@ class DIDHead(BaseMono3DDenseHead):
         super().__init__()
         if len(mean_sizes) != num_classes or any(len(size) != 3 for size in mean_sizes):
             raise ConfigError(
-                f'DIDHead: mean_sizes needs h, w, l of each of the {num_classes} classes, got {mean_sizes}'
+                f'DIDHead: mean_sizes needs h, w, l of each of the {num_classes} classes, got {mean_sizes}; set it '
+                'with num_classes (a checkpoint brings its own values)'
             )
         self.num_classes, self.in_channels, self.bins = num_classes, in_channels, bins
         self.detach_rois, self.sparse_2d = detach_rois, sparse_2d
@@ -304,7 +306,7 @@ class DIDHead(BaseMono3DDenseHead):
         targets: dict[str, Tensor] = self.target_encoder(batch_gt_instances_3d, batch_img_metas, feat_shape)
         labelled = [bool(meta.get('labelled', True)) for meta in batch_img_metas]
         if not all(labelled):
-            targets = {**targets, 'labelled': torch.tensor(labelled, device=targets['heatmap'].device)}
+            targets = {**targets, 'labelled': host_values(labelled, like=targets['mask_2d'])}
         return targets
 
     def loss_by_targets(self, outs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from mono_distill.losses.masked import as_float32, global_avg_factors
 from mono_distill.models.task_modules.center_geometry import depth_from_logit, gather_at
 from mono_distill.models.task_modules.heading_bin_coder import NUM_HEADING_BINS
 from mono_distill.models.task_modules.mono_center_coder import HEAT_EPS
+from mono_distill.models.task_modules.object_slots import host_values
 from mono_distill.registry import MODELS, TASK_UTILS
 from mono_distill.utils.errors import ConfigError, ShapeError, did_you_mean
 
@@ -152,7 +153,7 @@ class MonoDLEHead(BaseMono3DDenseHead):
         targets = self.target_encoder(batch_gt_instances_3d, batch_img_metas, outs['heatmap'].shape[-2:])
         labelled = [bool(meta.get('labelled', True)) for meta in batch_img_metas]
         if not all(labelled):
-            targets = {**targets, 'labelled': torch.tensor(labelled, device=targets['heatmap'].device)}
+            targets = {**targets, 'labelled': host_values(labelled, like=targets['mask_2d'])}
         return self.loss_by_targets(outs, targets)
 
     def loss_by_targets(self, outs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:

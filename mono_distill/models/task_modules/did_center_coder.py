@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from mmdet.models.utils import get_local_maximum, get_topk_from_heatmap
-from mmdet3d.structures import CameraInstance3DBoxes
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from mono_distill.losses.masked import as_float32
 from mono_distill.models.task_modules.center_geometry import gather_at
 from mono_distill.models.task_modules.did_geometry import PixelGeometryReader
 from mono_distill.models.task_modules.heading_bin_coder import wrap_angle
+from mono_distill.models.task_modules.kept_detections import kept_detections
 from mono_distill.models.task_modules.mono_center_coder import HEAT_EPS, MonoCenterCoder
 from mono_distill.registry import TASK_UTILS
 
@@ -97,16 +97,9 @@ class DIDCenterCoder(MonoCenterCoder):
         boxes_3d, boxes_2d = self.boxes(peaks, batch_img_metas)
         scores = peaks['heat'] * peaks['confidence']
         keep = (peaks['heat'] >= score_thr) & (peaks['size_3d'] >= 0).all(-1)
-        return [
-            InstanceData(
-                bboxes_3d=CameraInstance3DBoxes(boxes_3d[i, kept]),
-                scores_3d=scores[i, kept],
-                labels_3d=peaks['labels'][i, kept],
-                bboxes_2d=boxes_2d[i, kept],
-                alpha=peaks['alpha'][i, kept],
-            )
-            for i, kept in enumerate(keep)
-        ]
+        return kept_detections(
+            keep, boxes_3d, scores_3d=scores, labels_3d=peaks['labels'], bboxes_2d=boxes_2d, alpha=peaks['alpha']
+        )
 
     def read_peaks(self, outs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Gather what the head says about every peak, see :meth:`MonoCenterCoder.peaks` for the result."""

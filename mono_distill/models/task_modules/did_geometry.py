@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from mono_distill.models.task_modules.object_slots import host_values
 from mono_distill.registry import TASK_UTILS
 from mono_distill.utils.errors import ConfigError, DataError, did_you_mean
 
@@ -79,12 +79,7 @@ class PixelGeometryReader:
             DataError: If a meta key is missing.
         """
         rows = np.stack([self._image_row(meta) for meta in batch_img_metas])
-        table = torch.from_numpy(rows).to(like.dtype)
-        if like.is_cuda:
-            # From pinned memory the copy does not wait for the work that is still queued.
-            table = table.pin_memory()
-        table = table.to(like.device, non_blocking=True)
-        return PixelGeometry(*table.unbind(1))
+        return PixelGeometry(*host_values(rows, like=like).unbind(1))
 
     def _image_row(self, meta: Mapping[str, Any]) -> np.ndarray:
         """Return the four attributes of one image as (4, 2) float64."""

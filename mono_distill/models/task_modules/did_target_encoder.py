@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from mono_distill.models.task_modules.centernet_target_encoder import CenterNetTargetEncoder
 from mono_distill.models.task_modules.did_geometry import PixelGeometryReader
+from mono_distill.models.task_modules.object_slots import pad_slots, zero_unless
 from mono_distill.registry import TASK_UTILS
 from mono_distill.utils.errors import ConfigError, DataError
 
@@ -78,10 +78,9 @@ class DIDTargetEncoder(CenterNetTargetEncoder):
         targets = super().forward(batch_gt_instances_3d, batch_img_metas, feat_shape)
         del targets['mask_3d']
         valid = targets['mask_2d']
-        slots = valid.shape[1]
-        yaw = _pad([instances.bboxes_3d.tensor[:, 6] for instances in batch_gt_instances_3d], slots)
-        visual = _pad([instances.visual_depth for instances in batch_gt_instances_3d], slots)
-        depth = torch.where(valid, _pad([instances.depths for instances in batch_gt_instances_3d], slots), 0.0)
+        yaw = pad_slots([instances.bboxes_3d.tensor[:, 6] for instances in batch_gt_instances_3d], 0.0).float()
+        visual = pad_slots([instances.visual_depth for instances in batch_gt_instances_3d], 0.0).float()
+        depth = zero_unless(valid, pad_slots([instances.depths for instances in batch_gt_instances_3d], 0.0).float())
         targets['depth'] = depth
         targets.update(self._heading(targets['bboxes'], yaw, valid, batch_img_metas))
         targets.update(self._depth_parts(visual, depth, valid))
@@ -106,10 +105,3 @@ class DIDTargetEncoder(CenterNetTargetEncoder):
             att_depth=torch.where(mask, depth - visual, 0.0),
             depth_mask=mask,
         )
-
-
-def _pad(values: Sequence[Tensor], slots: int) -> Tensor:
-    """Stack (n_i, ...) tensors to (B, slots, ...) float32 with zeros in the empty slots."""
-    stacked = pad_sequence(list(values), batch_first=True).float()
-    # A batch without objects still has one slot.
-    return stacked if stacked.shape[1] else stacked.new_zeros(len(values), slots, *stacked.shape[2:])

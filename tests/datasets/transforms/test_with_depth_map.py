@@ -46,7 +46,7 @@ def test_both_are_packed_side_by_side(frame):
     assert image.shape == (3, HEIGHT, WIDTH)
     assert depth.shape == (1, HEIGHT, WIDTH)
     assert depth.dtype == torch.float32
-    assert torch.equal(depth[0, 8:], image[2, 8:].float())
+    assert torch.equal(depth[0, 8:-1, 1:-1], image[2, 8:-1, 1:-1].float())
     assert (depth[0, :8] == 0).all()
 
 
@@ -87,6 +87,15 @@ def test_no_depth_is_made_up_at_the_edge_of_missing_pixels(frame):
     known = depth[depth > 0]
     assert known.min() >= 18  # the least measured depth; half of it would be interpolated with nothing
     assert (depth[0, :16] == 0).all()
+
+
+def test_no_depth_is_made_up_at_the_edge_of_the_picture(frame):
+    # A window that is larger than the picture: what it does not fill is 0.
+    frame.update(center=np.float32([WIDTH, HEIGHT]) / 2, size=np.float32([WIDTH, HEIGHT]) * 1.3, affine_aug=True)
+    _, depth = run(frame, dict(type='mmdet3d.AffineResize', img_scale=(WIDTH, HEIGHT), down_ratio=4))
+    known = depth[depth > 0]
+    assert len(known) > 0.3 * depth.numel()
+    assert known.min() >= 18
 
 
 def test_colours_change_before_depth_joins(frame):
