@@ -28,7 +28,6 @@ from mono_distill.models.monodetr.depth_predictor import DepthEncoderLayer, Mono
 from mono_distill.models.monodetr.head import MonoDETRHead
 from mono_distill.models.task_modules.group_hungarian_assigner import _class_costs
 from mono_distill.models.task_modules.monodetr_boxes import edges_to_corners
-from mono_distill.ops.dropout import Dropout
 
 WEIGHTS = dict(cls=2.0, bbox=5.0, giou=2.0, center=10.0)
 
@@ -221,7 +220,6 @@ def depth_map_loss(logits: Tensor, images) -> Tensor:
 
 _PLAIN = {
     Attention: nn.MultiheadAttention,
-    Dropout: nn.Dropout,
     FoldingBottleneck: Bottleneck,
     nn.BatchNorm2d: PlainFrozenNorm,
     DeformableAttention: PlainDeformableAttention,

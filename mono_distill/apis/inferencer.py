@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.registry import MODELS, init_default_scope
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,7 +21,8 @@ from mono_distill.apis.inference.intrinsics import intrinsics_of
 from mono_distill.apis.inference.pipeline import InferencePipeline
 from mono_distill.apis.inference.view import check_principal_point, check_view
 from mono_distill.apis.inference.weights import load_detector_weights
-from mono_distill.apis.launch import load_config, plain_student
+from mono_distill.apis.launch import drop_pretrained, load_config, plain_student
+from mono_distill.apis.plain_config import build_detector
 from mono_distill.utils.errors import ConfigError
 
 Camera = NDArray[np.float64]
@@ -77,7 +77,7 @@ class MonoDistillInferencer:
         self.config = detector_config(config, cfg_options)
         self.pipeline = InferencePipeline(self.config)
         self.classes = self.pipeline.classes
-        self.model: Any = build_detector(self.config, checkpoint).to(self.device)
+        self.model: Any = load_detector(self.config, checkpoint).to(self.device)
         self._warned: set[tuple[int, int]] = set()
 
     def __call__(self, images: Any, cam2img: Any, *, score_thr: float = 0.0) -> list[Detections]:
@@ -162,19 +162,17 @@ def detector_config(config: str | os.PathLike[str] | Config, options: dict[str, 
         loaded = load_config(os.fspath(config), options)
     loaded = plain_student(loaded)
     # A checkpoint replaces ImageNet weights, which may be out of reach on the machine that infers.
-    if (loaded.model.get('backbone') or {}).get('pretrained') is not None:
-        loaded.model.backbone.pretrained = None
+    drop_pretrained(loaded.model)
     return loaded
 
 
-def build_detector(config: Config, checkpoint: str | os.PathLike[str]) -> nn.Module:
+def load_detector(config: Config, checkpoint: str | os.PathLike[str]) -> nn.Module:
     """Build the detector of a config with the weights of a checkpoint, in evaluation mode.
 
     Raises:
         CheckpointError: The checkpoint cannot be read or does not fit.
     """
-    init_default_scope(config.get('default_scope', 'mmdet3d'))
-    model = MODELS.build(config.model)
+    model = build_detector(config)
     load_detector_weights(model, os.fspath(checkpoint))
     return model.eval()
 

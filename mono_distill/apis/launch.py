@@ -167,11 +167,17 @@ def skip_pretrained(config: Config) -> None:
     if not config.get('load_from') and not (config.get('resume') and find_latest_checkpoint(config.work_dir)):
         return
     for detector in (config.model, config.model.get('student', {})):
-        backbone: Any = detector.get('backbone') or {}
-        if backbone.get('pretrained') is not None:
-            backbone.pretrained = None
-        if isinstance(backbone.get('init_cfg'), dict) and backbone.init_cfg.get('type') == 'Pretrained':
-            backbone.init_cfg = None
+        drop_pretrained(detector)
+
+
+def drop_pretrained(detector: Mapping[str, Any]) -> None:
+    """Take the weights that the backbone would fetch (``pretrained``, ``init_cfg``) out of a model dictionary."""
+    backbone: Any = detector.get('backbone') or {}
+    if backbone.get('pretrained') is not None:
+        backbone['pretrained'] = None
+    init = backbone.get('init_cfg')
+    if isinstance(init, dict) and init.get('type') == 'Pretrained':
+        backbone['init_cfg'] = None
 
 
 def build_runner(config: Config) -> Runner:

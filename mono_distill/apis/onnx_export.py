@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mono_distill.apis.inference.images import ImageSource
 from mono_distill.apis.inference.pipeline import InferencePipeline
-from mono_distill.apis.inferencer import build_detector, detector_config
+from mono_distill.apis.inferencer import detector_config, load_detector
 from mono_distill.apis.onnx_compare import compare_candidates, worst
 from mono_distill.apis.onnx_graphs import OnnxGraph, onnx_graph
 from mono_distill.utils.atomic import atomic_path
@@ -99,7 +99,7 @@ def export_onnx(
     onnx, runtime = _optional('onnx'), _optional('onnxruntime')
     loaded = detector_config(config, dict(cfg_options or {}))
     pipeline = InferencePipeline(loaded)
-    graph = onnx_graph(build_detector(loaded, checkpoint))
+    graph = onnx_graph(load_detector(loaded, checkpoint))
     size = _input_size(pipeline)
     with atomic_path(target) as temporary:
         _write(graph, _inputs(2 if dynamic_batch else 1, size, seed=0), temporary, opset, dynamic_batch)

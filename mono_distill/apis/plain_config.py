@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
+from mono_distill.apis.launch import drop_pretrained
 from mono_distill.compat.checkpoints import load_checkpoint_file
 from mono_distill.distillers.build import is_distiller, student_of
 from mono_distill.utils.atomic import atomic_path
@@ -50,10 +51,7 @@ def plain_config(config: Config) -> Config:
     plain = {key: copy.deepcopy(config[key]) for key in _KEPT if config.get(key) is not None}
     if is_distiller(config.model):
         plain['model'] = copy.deepcopy(student_of(config.model))
-    backbone = plain['model'].get('backbone') or {}
-    for key in ('pretrained', 'init_cfg'):
-        if backbone.get(key) is not None:
-            backbone[key] = None
+    drop_pretrained(plain['model'])
     hooks = [hook for hook in config.get('custom_hooks') or [] if not str(hook['type']).endswith(_TRAINING_HOOKS)]
     if hooks:
         plain['custom_hooks'] = copy.deepcopy(hooks)

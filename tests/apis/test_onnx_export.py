@@ -13,7 +13,7 @@ from tiny_inference import CONFIG, picture, write_weights
 from mono_distill.apis import onnx_export
 from mono_distill.apis.inference.images import ImageSource
 from mono_distill.apis.inference.intrinsics import as_cam2img
-from mono_distill.apis.inferencer import MonoDistillInferencer, build_detector
+from mono_distill.apis.inferencer import MonoDistillInferencer, load_detector
 from mono_distill.apis.onnx_export import OnnxExportError, export_onnx
 from mono_distill.apis.onnx_graphs import MonoDLEGraph, OnnxGraph, onnx_graph
 from mono_distill.utils.errors import CheckpointError, ConfigError
@@ -41,7 +41,7 @@ def without_runtime(monkeypatch):
 def detector(weights, **options):
     config = Config.fromfile(CONFIG)
     config.merge_from_dict(options)
-    return build_detector(config, weights)
+    return load_detector(config, weights)
 
 
 def test_the_graph_decodes_as_the_detector_does(weights):

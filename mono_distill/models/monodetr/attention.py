@@ -5,15 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mono_distill.ops.dropout import dropout
-
 
 class Attention(nn.MultiheadAttention):
-    """``torch.nn.MultiheadAttention`` (same parameters, same numbers) in its fast forms.
+    """``torch.nn.MultiheadAttention`` (same parameters, same numbers) by ``scaled_dot_product_attention``.
 
-    It takes no mask and returns no weights, so that ``scaled_dot_product_attention`` can work without storing them.
-    That function has no such form on the CPU for attention with dropout; there the weights are stored, and dropped by
-    :func:`mono_distill.ops.dropout.dropout`.
+    It takes no mask and returns no weights, so that they need not be stored where PyTorch has such a form.
 
     Args:
         embed_dims: Channels C.
@@ -37,10 +33,6 @@ class Attention(nn.MultiheadAttention):
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
         rate = self.dropout if self.training else 0.0
-        if rate and q.device.type == 'cpu':
-            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
-            attended = dropout(scores.softmax(-1), rate).to(v.dtype) @ v
-        else:
-            attended = functional.scaled_dot_product_attention(q, k, v, dropout_p=rate)
+        attended = functional.scaled_dot_product_attention(q, k, v, dropout_p=rate)
         out: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
         return out

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from mono_distill.models.monodetr.attention import Attention
 from mono_distill.models.monodetr.deformable_attention import DeformableAttention, Levels
-from mono_distill.ops.dropout import use_fast_dropout
 
 
 class DepthAwareDecoderLayer(nn.Module):
@@ -56,7 +55,6 @@ class DepthAwareDecoderLayer(nn.Module):
         self.ffn = FFN(embed_dims, feedforward_channels, ffn_drop=dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(embed_dims) for _ in range(4))
         self.dropout = nn.Dropout(dropout)
-        use_fast_dropout(self)
 
     def forward(
         self,

@@ -12,7 +12,6 @@ from torch.nn import functional
 from mono_distill.losses.masked import as_float32
 from mono_distill.models.monodetr.attention import Attention
 from mono_distill.ops.depth_bins import index_to_depth
-from mono_distill.ops.dropout import Dropout
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ShapeError
 
@@ -50,7 +49,7 @@ class DepthEncoderLayer(nn.Module):
         self.linear2 = nn.Linear(feedforward_channels, embed_dims)
         self.norm1 = nn.LayerNorm(embed_dims)
         self.norm2 = nn.LayerNorm(embed_dims)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, pos: Tensor) -> Tensor:
         """Run the layer on tokens (B, N, C) at encoded positions (1, N, C)."""

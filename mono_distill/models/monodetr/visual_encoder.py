@@ -9,7 +9,6 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from mono_distill.models.monodetr.deformable_attention import DeformableAttention, Levels, Shapes
-from mono_distill.ops.dropout import use_fast_dropout
 from mono_distill.registry import MODELS
 
 
@@ -19,7 +18,6 @@ class VisualEncoderLayer(DeformableDetrTransformerEncoderLayer):
     def _init_layers(self) -> None:
         super()._init_layers()
         self.self_attn = DeformableAttention(**self.self_attn_cfg)
-        use_fast_dropout(self)
 
     def forward(self, query: Tensor, query_pos: Tensor, *, references: Tensor, shapes: Shapes) -> Tensor:
         """Run the layer on tokens (B, N, C) of maps with these shapes."""
