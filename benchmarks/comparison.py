@@ -62,15 +62,28 @@ class Cost:
         return self.forward_ms + self.backward_ms
 
 
+def on_gpu() -> bool:
+    """Whether the inputs of the cases are on a GPU."""
+    return torch.get_default_device().type == 'cuda'
+
+
+def now() -> float:
+    """Seconds: of the processor, which other programs do not disturb, or of the clock when the GPU is done."""
+    if not on_gpu():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def one_pass(
     function: Callable[[], Tensor], leaves: list[Tensor], cotangent: Tensor | None
 ) -> tuple[Any, float, float]:
     """Result with gradients, seconds forward, seconds backward."""
-    begin = time.process_time()
+    begin = now()
     result = function()
-    middle = time.process_time()
+    middle = now()
     gradients = torch.autograd.grad(result, leaves, cotangent) if leaves else ()
-    return (result.detach(), *gradients), middle - begin, time.process_time() - middle
+    return (result.detach(), *gradients), middle - begin, now() - middle
 
 
 def measure(
@@ -78,8 +91,8 @@ def measure(
 ) -> list[Cost]:
     """Median time and peak memory of a pass of each form; they take turns, so that a change of load meets all."""
     turns: list[list[tuple[float, float]]] = [[] for _ in forms]
-    begin = time.process_time()
-    while len(turns[0]) < LEAST_TURNS or time.process_time() - begin < seconds * len(forms):
+    begin = now()
+    while len(turns[0]) < LEAST_TURNS or now() - begin < seconds * len(forms):
         for form, series in zip(forms, turns, strict=True):
             series.append(one_turn(form, leaves, cotangent))
     return [
@@ -100,6 +113,11 @@ def one_turn(function: Callable[[], Tensor], leaves: list[Tensor], cotangent: Te
 
 def peak_mib(function: Callable[[], Tensor], leaves: list[Tensor], cotangent: Tensor | None) -> float:
     """Peak of the memory that PyTorch allocated in one pass."""
+    if on_gpu():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        one_pass(function, leaves, cotangent)
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorder:
         one_pass(function, leaves, cotangent)
     events = [event for event in recorder.profiler.kineto_results.events() if event.name() == '[memory]']
@@ -124,9 +142,9 @@ def yardstick_ms(case: Case, results: tuple[Tensor, ...]) -> float:
 def _best(function: Callable[[], object]) -> float:
     times = []
     for _ in range(7):
-        begin = time.process_time()
+        begin = now()
         function()
-        times.append(time.process_time() - begin)
+        times.append(now() - begin)
     return min(times) * 1e3
 
 
@@ -140,7 +158,7 @@ def compare(case: Case, seconds: float) -> dict[str, Any]:
         (fast,) = measure([case.fast], case.leaves, cotangent, seconds)
         return dict(**row, straightforward=None, ours=asdict(fast), with_backward=bool(case.leaves))
     expected, _, _ = one_pass(case.slow, case.leaves, cotangent)
-    difference = max(_difference(a.double(), e.double()) for a, e in zip(actual, expected, strict=True))
+    difference = max(_difference(a.double(), e.to(a.device).double()) for a, e in zip(actual, expected, strict=True))
     del expected, actual
     slow, fast = measure([case.slow, case.fast], case.leaves, cotangent, seconds)
     return dict(
@@ -198,7 +216,8 @@ def environment() -> dict[str, str]:
     names = Path('/proc/cpuinfo')
     if names.exists():
         cpu = next((x.split(':')[1].strip() for x in names.read_text().splitlines() if x.startswith('model name')), cpu)
-    return dict(torch=torch.__version__, cpu=cpu, threads='1', python=platform.python_version())
+    device = torch.cuda.get_device_name() if on_gpu() else f'one thread of an {cpu}'
+    return dict(torch=torch.__version__, device=device, cpu=cpu, threads='1', python=platform.python_version())
 
 
 def arguments(description: str | None, seconds: float) -> Namespace:
@@ -207,38 +226,58 @@ def arguments(description: str | None, seconds: float) -> Namespace:
     parser.add_argument('--seconds', type=float, default=seconds, help='time for each form of each row')
     parser.add_argument('--only', default='', help='run rows whose name matches this; nothing is written then')
     parser.add_argument('--update', action='store_true', help='with --only: replace these rows in what is written')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu', help='where the inputs of the rows are')
     parser.add_argument('--out', type=Path, default=Path(__file__).resolve().parent / 'results')
     return parser.parse_args()
 
 
-def run(cases: Iterable[Case], args: Namespace, *, name: str, title: str, first: str, note: str) -> None:
-    """Measure all cases on one thread, print the table and write it as ``<name>.md`` and ``<name>.json``."""
+def run(cases: Callable[[], Iterable[Case]], args: Namespace, *, name: str, title: str, first: str, note: str) -> None:
+    """Measure all cases, print the table and write it: ``<name>.md`` and ``.json``, on a GPU ``<name>_cuda``."""
     torch.set_num_threads(1)
+    torch.set_default_device(args.device)
     torch.manual_seed(0)
+    name = f'{name}_cuda' if on_gpu() else name
     record = args.out / f'{name}.json'
     kept = json.loads(record.read_text(encoding='utf-8'))['rows'] if args.update else []
     measured = {(row['case'], row['reference']): row for row in kept}
     rows = []
-    for case in cases:
+    for case in cases():
         key = (case.name, case.reference)
         if re.search(args.only, case.name):
-            measured[key] = compare(case, args.seconds)
+            try:
+                measured[key] = compare(case, args.seconds)
+            except (RuntimeError, TypeError) as error:
+                if not on_gpu():
+                    raise
+                # A package to compare with may have no form for a GPU.
+                print(f'{case.name}: left out, {error}', file=sys.stderr, flush=True)
+                continue
             print(f'{case.name}: {_or_dash(measured[key].get("ratio"), ".1f")} times', file=sys.stderr, flush=True)
         if key in measured:
             rows.append(measured[key])
     print(table(rows, first))
     if args.only and not args.update:
         return
-    setting = environment()
-    command = f'python benchmarks/{name}.py --seconds {args.seconds:g}'
-    text = (
-        f'# {title}\n\nOurs, measured with `{command}`: torch {setting["torch"]}, one thread of an {setting["cpu"]}, '
-        'median processor time of the two in turn (short ones several times a turn), peak of the memory PyTorch '
-        f'allocated in forward and backward pass. {note} "Copy or sort" is the time of a plain copy of as many bytes '
-        'as forward and backward pass read and write at least (inputs, results and gradients), or of `torch.sort` for '
-        'the forms that sort. Results and gradients are compared, relative to the largest. Not measured on a GPU.\n\n'
-    )
+    command = f'python benchmarks/{name.removesuffix("_cuda")}.py --seconds {args.seconds:g}'
+    command += ' --device cuda' if on_gpu() else ''
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f'{name}.md').write_text(text + table(rows, first), encoding='utf-8')
-    content = dict(command=command, environment=setting, rows=rows)
+    (args.out / f'{name}.md').write_text(_head(title, command, note) + table(rows, first), encoding='utf-8')
+    content = dict(command=command, environment=environment(), rows=rows)
     record.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+
+
+def _head(title: str, command: str, note: str) -> str:
+    """What the table shows and how it was measured."""
+    setting = environment()
+    measure = (
+        'median time until the GPU is done, launches of kernels included, of the two in turn'
+        if on_gpu()
+        else 'median processor time of the two in turn (short ones several times a turn)'
+    )
+    return (
+        f'# {title}{", on a GPU" if on_gpu() else ""}\n\nOurs, measured with `{command}`: torch {setting["torch"]}, '
+        f'{setting["device"]}, {measure}, peak of the memory PyTorch allocated in forward and backward pass. {note} '
+        '"Copy or sort" is the time of a plain copy of as many bytes as forward and backward pass read and write at '
+        'least (inputs, results and gradients), or of `torch.sort` for the forms that sort. Results and gradients are '
+        'compared, relative to the largest.\n\n'
+    )

@@ -138,7 +138,7 @@ def main() -> None:
     """Measure, print the table and write it."""
     args = arguments(__doc__, seconds=3.0)
     with torch.no_grad():
-        run(cases(), args, name='decoding', title='Decoding', first='decoding', note=NOTE)
+        run(cases, args, name='decoding', title='Decoding', first='decoding', note=NOTE)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,11 @@
 """What MonoSKD costs beside the student's own training step, at the published size.
 
     python benchmarks/kd_branch.py [--batch 4] [--repeats 3] [--config mono_distill::monoskd_monodle_kitti.py]
+                                   [--device cuda [--amp]]
 
 Frames of the embedded world at KITTI's full size go through the pipeline and the model of the config (random weights;
-the time does not depend on them). Measured are processor seconds of one thread, the median over the repeats:
+the time does not depend on them). Measured are processor seconds of one thread, on a GPU seconds until it is done; the
+median over the repeats:
 
 * the student's own step: forward, its losses, backward;
 * the teacher's forward;
@@ -16,8 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from comparison import environment, now
 
 from mono_distill.apis.launch import load_config
 from mono_distill.datasets.kitti.frame import FrameOptions
@@ -89,13 +94,13 @@ def pass_of(module: Any, args: Any, kwargs: dict[str, Any]) -> Callable[[], None
 
 
 def seconds(run: Callable[[], None], repeats: int) -> float:
-    """Median processor seconds, after one run that is not counted."""
+    """Median seconds, after two runs that are not counted."""
     times = []
-    for _ in range(repeats + 1):
-        begin = time.process_time()
+    for _ in range(repeats + 2):
+        begin = now()
         run()
-        times.append(time.process_time() - begin)
-    return statistics.median(times[1:])
+        times.append(now() - begin)
+    return statistics.median(times[2:])
 
 
 def own_step(model: Any, data: dict[str, Any]) -> Callable[[], None]:
@@ -109,7 +114,7 @@ def own_step(model: Any, data: dict[str, Any]) -> Callable[[], None]:
     return run
 
 
-def measure(config: Config, batch: int, repeats: int) -> dict[str, float]:
+def measure(config: Config, batch: int, repeats: int, device: str) -> dict[str, float]:
     """Return seconds by part."""
     init_default_scope('mmdet3d')
     for teacher in config.model.teachers.values():
@@ -118,6 +123,9 @@ def measure(config: Config, batch: int, repeats: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         raw = one_batch(config, Path(folder) / 'kitti', batch)
     model.bank.load()
+    # From here on: the transforms of the pipeline have to make their tensors on the CPU.
+    torch.set_default_device(device)
+    model.to(device)
     data = model.data_preprocessor(raw, True)
     calls = capture(model, data)
     table = {
@@ -130,18 +138,21 @@ def measure(config: Config, batch: int, repeats: int) -> dict[str, float]:
     return table
 
 
-def page(table: Mapping[str, float], command: str, batch: int) -> str:
+def page(table: Mapping[str, float], command: str, args: argparse.Namespace) -> str:
     """Return the results as Markdown."""
     own = table['student: its own step']
     losses = sum(value for name, value in table.items() if name.startswith('losses'))
+    setting = environment()
+    clock = 'median time until the GPU is done' if args.device == 'cuda' else 'median processor time'
     head = (
-        f'Ours, measured with `{command}`: torch {torch.__version__}, one CPU thread, DLA-34 at 384 x 1280, '
-        f'{batch} images of the embedded world, forward and backward, median processor time.'
+        f'Ours, measured with `{command}`: torch {setting["torch"]}, {setting["device"]}, DLA-34 at 384 x 1280'
+        f'{", bfloat16 autocast" if args.amp else ""}, {args.batch} images of the embedded world, forward and '
+        f'backward, {clock}.'
     )
     title = '# The distillation branch of MonoSKD beside the step of its student'
-    lines = [title, '', head, '', "| part | seconds | share of the student's own step |", '|---|---|---|']
-    lines += [f'| {name} | {value:.3f} | {100 * value / own:.1f} % |' for name, value in table.items()]
-    lines.append(f'| **all losses together** | {losses:.3f} | **{100 * losses / own:.1f} %** |')
+    lines = [title, '', head, '', "| part | milliseconds | share of the student's own step |", '|---|---|---|']
+    lines += [f'| {name} | {1e3 * value:.1f} | {100 * value / own:.1f} % |' for name, value in table.items()]
+    lines.append(f'| **all losses together** | {1e3 * losses:.1f} | **{100 * losses / own:.1f} %** |')
     return '\n'.join(lines) + '\n'
 
 
@@ -151,15 +162,21 @@ def main() -> None:
     parser.add_argument('--batch', type=int, default=4)
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--config', default='mono_distill::monoskd_monodle_kitti.py')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--amp', action='store_true', help='bfloat16 autocast')
+    parser.add_argument('--out', type=Path, default=RESULTS, help='folder for the table')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    table = measure(load_config(args.config), args.batch, args.repeats)
+    with torch.autocast(args.device, dtype=torch.bfloat16, enabled=args.amp):
+        table = measure(load_config(args.config), args.batch, args.repeats, args.device)
     command = f'python benchmarks/kd_branch.py --batch {args.batch} --repeats {args.repeats}'
-    text = page(table, command, args.batch)
-    with atomic_path(RESULTS / 'kd_branch.json') as temporary:
+    command += f' --device {args.device}' * (args.device != 'cpu') + ' --amp' * args.amp
+    name = 'kd_branch' + '_cuda' * (args.device == 'cuda') + '_amp' * args.amp
+    text = page(table, command, args)
+    with atomic_path(args.out / f'{name}.json') as temporary:
         temporary.write_text(json.dumps({'command': command, 'seconds': table}, indent=1) + '\n')
-    with atomic_path(RESULTS / 'kd_branch.md') as temporary:
+    with atomic_path(args.out / f'{name}.md') as temporary:
         temporary.write_text(text)
     print(text)
 

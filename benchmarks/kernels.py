@@ -28,4 +28,4 @@ from kernel_cases import kernels
 NOTE = 'The straightforward forms are described in `benchmarks/reference_kernels.py`.'
 
 if __name__ == '__main__':
-    run(kernels(), arguments(__doc__, seconds=3.0), name='kernels', title='Array kernels', first='kernel', note=NOTE)
+    run(kernels, arguments(__doc__, seconds=3.0), name='kernels', title='Array kernels', first='kernel', note=NOTE)

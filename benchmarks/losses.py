@@ -38,7 +38,7 @@ NOTE = (
 
 if __name__ == '__main__':
     run(
-        itertools.chain(image_losses(), bev_losses()),
+        lambda: itertools.chain(image_losses(), bev_losses()),
         arguments(__doc__, seconds=1.0),
         name='losses',
         title='Distillation losses',

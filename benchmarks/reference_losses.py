@@ -53,15 +53,15 @@ class SequentialSoftRank(torch.autograd.Function):
         rows, n = values.shape
         ordered, order = (values / eps).sort(1, descending=True)
         ranks = torch.arange(n, 0, -1, dtype=values.dtype)
-        gaps = (ordered - ranks).double().numpy()
+        gaps = (ordered - ranks).double().cpu().numpy()
         fitted, sizes = np.empty((rows, n)), []
         for row in range(rows):
             size, mean = np.empty(n, np.int64), np.empty(n)
             pools = walker(gaps[row], size, mean)
             fitted[row] = np.repeat(mean[:pools], size[:pools])
-            sizes.append(torch.from_numpy(size[:pools].copy()))
+            sizes.append(torch.from_numpy(size[:pools].copy()).to(values.device))
         ctx.order, ctx.sizes, ctx.eps = order, sizes, eps
-        primal = ordered - torch.from_numpy(fitted).to(values.dtype)
+        primal = ordered - torch.from_numpy(fitted).to(values)
         return torch.empty_like(primal).scatter_(1, order, primal)
 
     @staticmethod
@@ -98,7 +98,7 @@ def average_ranks(values: Tensor) -> Tensor:
     """Hard ranks by ``scipy.stats.rankdata``."""
     from scipy.stats import rankdata
 
-    return torch.from_numpy(rankdata(values.numpy(), axis=1))
+    return torch.from_numpy(rankdata(values.cpu().numpy(), axis=1)).to(values.device)
 
 
 def spearman_two_sided(student: list[Tensor], teacher: list[Tensor], eps: float) -> Tensor:
@@ -221,7 +221,7 @@ def gaussian_mask(boxes: Sequence[Tensor], size: tuple[int, int], stride: int) -
             bottom, right = min(size[0] - y, radius + 1), min(size[1] - x, radius + 1)
             region = heat[image, y - top : y + bottom, x - left : x + right]
             np.maximum(region, patch[radius - top : radius + bottom, radius - left : radius + right], out=region)
-    return torch.from_numpy(heat > 0)
+    return torch.from_numpy(heat > 0).to(boxes[0].device)
 
 
 def _radius(height: float, width: float, overlap: float = 0.7) -> float:

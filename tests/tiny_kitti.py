@@ -57,4 +57,4 @@ def train(config: Any, work_dir: Path) -> dict[str, torch.Tensor]:
     """Train a config and return its weights."""
     config.work_dir = str(work_dir)
     config.experiment_name = f'{work_dir.name}-{id(config)}'
-    return launch.build_runner(config).train().state_dict()
+    return {key: value.cpu() for key, value in launch.build_runner(config).train().state_dict().items()}

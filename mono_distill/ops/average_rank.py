@@ -38,15 +38,11 @@ def average_ranks(values: Tensor) -> Tensor:
 
 
 def _average_ranks_by_tensors(values: Tensor) -> Tensor:
-    """Average ranks on any device."""
-    rows, n = values.shape
-    ordered, order = values.sort(dim=1)
-    changes = ordered[:, 1:] != ordered[:, :-1]
-    edge = changes.new_ones((rows, 1))
-    position = torch.arange(n, device=values.device)
-    # First and last place of the run of equal values that each place belongs to.
-    first = torch.where(torch.cat([edge, changes], 1), position, 0).cummax(1).values
-    last = torch.where(torch.cat([changes, edge], 1), position, n - 1).flip(1).cummin(1).values.flip(1)
-    ranks = (first + last).double() / 2 + 1
-    ranks = torch.empty_like(ranks).scatter_(1, order, ranks)
-    return torch.where(values.isnan(), torch.nan, ranks)
+    """Average ranks on any device: half of the numbers of smaller and of not larger values, plus a half."""
+    nan = values.isnan()
+    # Last in order; their number must not count for the values that are infinite.
+    values = values.masked_fill(nan, torch.inf) if values.is_floating_point() else values.contiguous()
+    ordered = values.sort(dim=1).values
+    below, reached = (torch.searchsorted(ordered, values, right=right) for right in (False, True))
+    reached = reached.minimum((~nan).sum(1, keepdim=True))
+    return torch.where(nan, torch.nan, (below + reached + 1).double() / 2)

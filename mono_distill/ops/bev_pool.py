@@ -186,7 +186,9 @@ def _cells(
     axes = points.permute(5, 0, 1, 3, 4, 2).reshape(3, batch, -1)
     for values, limits, count, name in zip(axes, ranges, counts, 'xyz', strict=True):
         check_range(limits, f'{name}_range')
-        place = (values - limits[0]) / ((limits[1] - limits[0]) / count)
+        # A tensor: by a number a GPU multiplies with its rounded inverse, which moves points on borders.
+        cell = values.new_full((1,), (limits[1] - limits[0]) / count)
+        place = (values - limits[0]) / cell
         low = place >= 0 if rounding == 'floor' else place > -1
         kept.append(low & (place < count))
         # Zero where it is not kept: the integer of a number that is too large, or of NaN, is undefined. Conversion

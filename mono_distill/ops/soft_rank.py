@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mono_distill.ops._compiled import as_arrays, can_compile_ranks, has_memory, rank_kernels, rank_slope_kernels
+from mono_distill.ops._soft_rank_by_joins import can_join, soft_rank_by_joins
 from mono_distill.ops.isotonic import isotonic_pools
 from mono_distill.utils.errors import ConfigError, ShapeError
 
@@ -33,12 +34,12 @@ def soft_rank(values: Tensor, eps: float | Tensor = 1.0) -> Tensor:
     All arithmetic is in float64. Hand in float64 when ``eps`` is large: a float32 rank near 1e5 cannot carry the
     deviations of order ``x / eps`` that remain in the linear regime.
 
-    On the CPU a radix sort and a sequential walk compiled by numba are used, where numba can be imported. Elsewhere,
-    on a GPU above all, the pools are found by rounds of tensor operations
-    (:func:`mono_distill.ops.isotonic_pools`), which take about ten times as long on a CPU. Both have the same results
-    up to rounding, and derivatives of any order, forward and reverse. The first call compiles for some seconds, once
-    per machine where numba can write its cache. The size of the pools depends on the data, so the operator reads sizes
-    back to the host and cannot be captured by ``torch.compile(fullgraph=True)``.
+    On the CPU a radix sort and a sequential walk compiled by numba are used, where numba can be imported; on a GPU the
+    pools are joined by a Triton kernel, where Triton can be imported, and the host does not wait. Elsewhere they are
+    found by rounds of tensor operations (:func:`mono_distill.ops.isotonic_pools`), which take ten times as long and
+    more and read sizes back to the host. All have the same results up to rounding, and derivatives of any order,
+    forward and reverse. The first call compiles for some seconds, once per machine where the cache can be written.
+    None can be captured by ``torch.compile(fullgraph=True)``.
 
     Args:
         values: ``(R, n)``, ranked row by row.
@@ -69,6 +70,8 @@ def soft_rank(values: Tensor, eps: float | Tensor = 1.0) -> Tensor:
         raise ConfigError(f'soft_rank: eps must be positive, got {eps}.')
     if values.numel() == 0:
         return values
+    if can_join(values):
+        return soft_rank_by_joins(values, eps)
     if not can_compile_ranks(values):
         return _soft_rank_by_rounds(values, eps)
     wide_eps = torch.as_tensor(eps, dtype=torch.float64).reshape(-1, 1).expand(values.shape[0], 1)

@@ -61,7 +61,7 @@ def host_values(values: Any, *, like: Tensor) -> Tensor:
         >>> host_values([1.0, 0.5], like=torch.zeros(1))
         tensor([1.0000, 0.5000])
     """
-    tensor = torch.as_tensor(values, dtype=like.dtype)
+    tensor = torch.as_tensor(values, dtype=like.dtype, device='cpu')
     if like.is_cuda:
         # From pinned memory the copy does not wait for the forward pass that is still queued.
         tensor = tensor.pin_memory()
