@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 MMCV := 2.1.0
 # spearman_eps.py needs a folder of images and is run by hand.
-BENCHMARKS ?= losses kernels kd_branch kitti_metric decoding monodetr_step
+BENCHMARKS ?= losses kernels kd_branch kitti_metric decoding monodetr_step did_step
 
 # One thread each: the tests run in $(JOBS) processes, and more threads than cores slow them down.
 export OMP_NUM_THREADS ?= 1

@@ -62,9 +62,17 @@ class Cost:
         return self.forward_ms + self.backward_ms
 
 
+_clock = {'device': 'cpu'}
+
+
+def time_on(device: str) -> None:
+    """Say where the work is that is timed."""
+    _clock['device'] = device
+
+
 def on_gpu() -> bool:
-    """Whether the inputs of the cases are on a GPU."""
-    return torch.get_default_device().type == 'cuda'
+    """Whether it is on a GPU."""
+    return _clock['device'] == 'cuda'
 
 
 def now() -> float:
@@ -234,6 +242,7 @@ def arguments(description: str | None, seconds: float) -> Namespace:
 def run(cases: Callable[[], Iterable[Case]], args: Namespace, *, name: str, title: str, first: str, note: str) -> None:
     """Measure all cases, print the table and write it: ``<name>.md`` and ``.json``, on a GPU ``<name>_cuda``."""
     torch.set_num_threads(1)
+    time_on(args.device)
     torch.set_default_device(args.device)
     torch.manual_seed(0)
     name = f'{name}_cuda' if on_gpu() else name

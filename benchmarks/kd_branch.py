@@ -31,7 +31,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from comparison import environment, now
+from comparison import environment, now, time_on
 
 from mono_distill.apis.launch import load_config
 from mono_distill.datasets.kitti.frame import FrameOptions
@@ -123,8 +123,7 @@ def measure(config: Config, batch: int, repeats: int, device: str) -> dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         raw = one_batch(config, Path(folder) / 'kitti', batch)
     model.bank.load()
-    # From here on: the transforms of the pipeline have to make their tensors on the CPU.
-    torch.set_default_device(device)
+    time_on(device)
     model.to(device)
     data = model.data_preprocessor(raw, True)
     calls = capture(model, data)

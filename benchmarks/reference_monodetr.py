@@ -28,6 +28,7 @@ from mono_distill.models.monodetr.depth_predictor import DepthEncoderLayer, Mono
 from mono_distill.models.monodetr.head import MonoDETRHead
 from mono_distill.models.task_modules.group_hungarian_assigner import _class_costs
 from mono_distill.models.task_modules.monodetr_boxes import edges_to_corners
+from mono_distill.ops.pointwise import Linear
 
 WEIGHTS = dict(cls=2.0, bbox=5.0, giou=2.0, center=10.0)
 
@@ -219,6 +220,7 @@ def depth_map_loss(logits: Tensor, images) -> Tensor:
 
 
 _PLAIN = {
+    Linear: nn.Linear,
     Attention: nn.MultiheadAttention,
     FoldingBottleneck: Bottleneck,
     nn.BatchNorm2d: PlainFrozenNorm,
@@ -234,6 +236,8 @@ def plain_form(detector: nn.Module) -> nn.Module:
     """Return the straightforward form of a detector of this package; both have the same parameters, not copies."""
     plain = copy.deepcopy(detector)
     for module, original in zip(plain.modules(), detector.modules(), strict=True):
-        module.__class__ = _PLAIN.get(type(module), type(module))
+        # Norms that are trained, as in the tiny form, stay.
+        if not isinstance(original, nn.BatchNorm2d) or not original.weight.requires_grad:
+            module.__class__ = _PLAIN.get(type(module), type(module))
         module._parameters = original._parameters
     return plain

@@ -41,7 +41,7 @@ def exported(tmp_path, monkeypatch):
 
 
 def test_there_are_commands():
-    assert [shlex.split(line)[1] for line in commands()] == ['convert', 'test', 'train', 'export', 'test']
+    assert [shlex.split(line)[1] for line in commands()] == ['convert', 'test', 'train', 'export', 'export', 'test']
 
 
 @pytest.mark.parametrize('line', commands(), ids=lambda line: ' '.join(line.split()[:2]))

@@ -22,11 +22,11 @@ from mono_distill.apis.inference.pipeline import InferencePipeline
 from mono_distill.apis.inferencer import detector_config, load_detector
 from mono_distill.apis.onnx_compare import compare_candidates, worst
 from mono_distill.apis.onnx_graphs import OnnxGraph, onnx_graph
+from mono_distill.apis.onnx_symbolics import exportable_operators
 from mono_distill.utils.atomic import atomic_path
 from mono_distill.utils.errors import ConfigError, MonoDistillError
 from mono_distill.version import __version__
 
-INPUT_NAMES = ('image', 'cam2img')
 TOLERANCE = 1e-3
 # grid_sample came with 16; 17 is what onnxruntime knows since 2022.
 OPSET = 17
@@ -74,10 +74,11 @@ def export_onnx(
 ) -> OnnxReport:
     """Write network and decoding as one ONNX graph and check it against PyTorch.
 
-    The graph takes ``image`` and ``cam2img`` and gives the K best candidates an image; shapes and meanings are those of
-    :class:`mono_distill.apis.onnx_graphs.OnnxGraph`. The file's metadata hold ``classes``, ``score_thr`` (on ``heat``),
-    ``input_size`` and ``channel_order``. On random pictures the result of onnxruntime is compared with that of the
-    detector's own decoding, candidate by candidate. ``out`` appears only if both agree.
+    The graph takes ``image`` and ``cam2img`` (DID-M3D's also ``magnification``) and gives the K best candidates an
+    image; shapes and meanings are those of :class:`mono_distill.apis.onnx_graphs.OnnxGraph`. The file's metadata hold
+    ``classes``, ``score_thr`` (on ``heat``), ``input_size`` and ``channel_order``. On random pictures the result of
+    onnxruntime is compared with that of the detector's own decoding, candidate by candidate. ``out`` appears only if
+    both agree.
 
     Args:
         config: Config of a detector or of a distillation (its student is exported).
@@ -102,7 +103,7 @@ def export_onnx(
     graph = onnx_graph(load_detector(loaded, checkpoint))
     size = _input_size(pipeline)
     with atomic_path(target) as temporary:
-        _write(graph, _inputs(2 if dynamic_batch else 1, size, seed=0), temporary, opset, dynamic_batch)
+        _write(graph, _inputs(graph, 2 if dynamic_batch else 1, size, seed=0), temporary, opset, dynamic_batch)
         _annotate(onnx, temporary, graph, pipeline, size)
         session = runtime.InferenceSession(str(temporary), providers=['CPUExecutionProvider'])
         batches = (1, 3) if dynamic_batch else (1,)
@@ -131,8 +132,8 @@ def _input_size(pipeline: InferencePipeline) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _inputs(batch: int, size: tuple[int, int], seed: int) -> tuple[Tensor, Tensor]:
-    """Return random pictures, coarse and fine patterns mixed, and a different camera for each."""
+def _inputs(graph: OnnxGraph, batch: int, size: tuple[int, int], seed: int) -> tuple[Tensor, ...]:
+    """Return random pictures, coarse and fine patterns mixed, and a different camera (and magnification) for each."""
     generator = torch.Generator().manual_seed(seed)
     fine = torch.rand(batch, 3, size[1], size[0], generator=generator)
     coarse = torch.rand(batch, 3, 6, 20, generator=generator)
@@ -144,14 +145,15 @@ def _inputs(batch: int, size: tuple[int, int], seed: int) -> tuple[Tensor, Tenso
     cam2img[:, 0, 0] = cam2img[:, 1, 1] = 721.5 * scale * variation
     cam2img[:, 0, 2], cam2img[:, 1, 2], cam2img[:, 2, 2] = size[0] / 2, size[1] / 2, 1
     cam2img[:, 0, 3] = 45 * scale * variation
-    return image, cam2img
+    given = dict(image=image, cam2img=cam2img, magnification=scale * variation.flip(0))
+    return tuple(given[name] for name in graph.input_names)
 
 
-def _write(graph: OnnxGraph, inputs: tuple[Tensor, Tensor], path: Path, opset: int, dynamic_batch: bool) -> None:
-    names = [*INPUT_NAMES, *graph.output_names]
+def _write(graph: OnnxGraph, inputs: tuple[Tensor, ...], path: Path, opset: int, dynamic_batch: bool) -> None:
+    names = [*graph.input_names, *graph.output_names]
     axes = {name: {0: 'batch'} for name in names} if dynamic_batch else None
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), exportable_operators(opset), warnings.catch_warnings():
             # Checks of shapes are taken for constants, which they are: only the batch varies, and it is checked below.
             warnings.simplefilter('ignore')
             # The tracing exporter: the other one mistypes torch.stack of integers and floats (torch 2.13).
@@ -159,7 +161,7 @@ def _write(graph: OnnxGraph, inputs: tuple[Tensor, Tensor], path: Path, opset: i
                 graph,
                 inputs,
                 str(path),
-                input_names=list(INPUT_NAMES),
+                input_names=list(graph.input_names),
                 output_names=list(graph.output_names),
                 opset_version=opset,
                 dynamic_axes=axes,
@@ -192,12 +194,12 @@ def _check(
     """Compare onnxruntime with PyTorch; return how many candidates, and the largest differences."""
     compared, differences, relative = 0, dict.fromkeys(graph.output_names, 0.0), 0.0
     for seed, batch in enumerate(batches, start=1):
-        image, cam2img = _inputs(batch, size, seed)
-        given = {'image': image.numpy(), 'cam2img': cam2img.numpy()}
+        inputs = _inputs(graph, batch, size, seed)
+        given = {name: value.numpy() for name, value in zip(graph.input_names, inputs, strict=True)}
         got = dict(zip(graph.output_names, session.run(list(graph.output_names), given), strict=True))
         with torch.no_grad():
-            heat = graph(image, cam2img)[graph.output_names.index('heat')].numpy()
-            expected = graph.reference(image, cam2img)
+            heat = graph(*inputs)[graph.output_names.index('heat')].numpy()
+            expected = graph.reference(*inputs)
         if got['heat'].shape != heat.shape:
             raise OnnxExportError(f'a batch of {batch} gives heat of shape {got["heat"].shape}, not {heat.shape}')
         for index, candidates in enumerate(expected):

@@ -10,9 +10,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mono_distill.apis.launch import drop_pretrained
+from mono_distill.apis.launch import drop_pretrained, plain_student
 from mono_distill.compat.checkpoints import load_checkpoint_file
-from mono_distill.distillers.build import is_distiller, student_of
 from mono_distill.utils.atomic import atomic_path
 from mono_distill.utils.config_text import parse_config_text
 from mono_distill.utils.errors import CheckpointError, ConfigError
@@ -48,13 +47,12 @@ def plain_config(config: Config) -> Config:
     """
     if config.get('model') is None:
         raise ConfigError(f'the config {config.filename or ""} has no model'.replace('  ', ' '))
-    plain = {key: copy.deepcopy(config[key]) for key in _KEPT if config.get(key) is not None}
-    if is_distiller(config.model):
-        plain['model'] = copy.deepcopy(student_of(config.model))
-    drop_pretrained(plain['model'])
-    hooks = [hook for hook in config.get('custom_hooks') or [] if not str(hook['type']).endswith(_TRAINING_HOOKS)]
+    student = plain_student(copy.deepcopy(config))
+    drop_pretrained(student.model)
+    plain = {key: student[key] for key in _KEPT if student.get(key) is not None}
+    hooks = [hook for hook in student.get('custom_hooks') or [] if not str(hook['type']).endswith(_TRAINING_HOOKS)]
     if hooks:
-        plain['custom_hooks'] = copy.deepcopy(hooks)
+        plain['custom_hooks'] = hooks
     return Config(ConfigDict(plain))
 
 

@@ -114,7 +114,7 @@ class HTLHook(Hook):
     Args:
         max_epoch: The epoch from which all weights are 1 (t = 1).
         start: The epoch until which t is 0.
-        parents: Loss to the losses it builds on, by default DID-M3D's.
+        parents: Loss to the losses it builds on, by default DID-M3D's; empty: all weights are 1.
         initial_pass: Whether to begin the history with one pass over the training data before the first epoch, without
             learning, as DID-M3D's released code does; it takes about half the time of an epoch. MonoSKD's released code
             makes that pass and leaves it out of the history, so that the losses with parents start an epoch later;
@@ -142,7 +142,8 @@ class HTLHook(Hook):
             raise ConfigError(f'HTLHook: max_epoch={max_epoch} must lie after start={start}')
         self.max_epoch = max_epoch
         self.start = start
-        self.parents = {name: tuple(value) for name, value in (parents or DID_PARENTS).items()}
+        chosen = DID_PARENTS if parents is None else parents
+        self.parents = {name: tuple(value) for name, value in chosen.items()}
         self.initial_pass = initial_pass
         self.released_order = tuple(released_order)
         self.history: list[list[float]] = []

@@ -58,9 +58,9 @@ def can_compile_ranks(values: Tensor) -> bool:
 def on_host(*tensors: Tensor) -> bool:
     """Whether Python can read the numbers of all tensors without waiting for a device.
 
-    So it is on the CPU, unless ``torch.compile`` or ``torch.vmap`` and the like trace the call.
+    So it is on the CPU, unless ``torch.compile``, ``torch.jit`` or ``torch.vmap`` and the like trace the call.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return all(tensor.device.type == 'cpu' and has_memory(tensor) for tensor in tensors)
 

@@ -57,6 +57,8 @@ def roi_align(
     if features.dim() != 4:
         raise ShapeError(f'roi_align: features have shape {tuple(features.shape)}, expected (B, C, H, W).')
     size = (features.shape[2], features.shape[3])
+    if torch.onnx.is_in_onnx_export():
+        return _as_onnx(features, boxes, bins, stride=stride, sampling_ratio=sampling_ratio, aligned=aligned)
     rows, columns = roi_align_weights(boxes, size, bins, stride=stride, sampling_ratio=sampling_ratio, aligned=aligned)
     if features.shape[0] != boxes.shape[0]:
         raise ShapeError(
@@ -212,6 +214,42 @@ class _CompiledSpread(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
         return _spread_boxes(tangents[0], *ctx.saved_tensors)
+
+
+def _as_onnx(features: Tensor, boxes: Tensor, bins: int, **options: Any) -> Tensor:
+    """Let ``torch.onnx.export`` write :func:`roi_align` as ONNX's operator of that name."""
+    batch, slots = boxes.shape[:2]
+    images = torch.arange(batch, device=boxes.device).unsqueeze(1).expand(batch, slots).flatten()
+    pooled: Tensor = _OnnxRoiAlign.apply(features, boxes.flatten(0, 1), images, bins, options)
+    return pooled.view(batch, slots, -1, bins, bins)
+
+
+class _OnnxRoiAlign(torch.autograd.Function):
+    """Boxes ``(S, 4)`` of the images ``(S,)`` to ``(S, C, bins, bins)``; has a form in ONNX, and no gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, boxes: Tensor, images: Tensor, bins: int, options: dict[str, Any]
+    ) -> Tensor:
+        size = (features.shape[2], features.shape[3])
+        listed = boxes.detach().view(features.shape[0], -1, 4)
+        return _pool_by_products(
+            features, *(part.to(features.dtype) for part in roi_align_weights(listed, size, bins, **options))
+        ).flatten(0, 1)
+
+    @staticmethod
+    def symbolic(g: Any, features: Any, boxes: Any, images: Any, bins: int, options: dict[str, Any]) -> Any:
+        return g.op(
+            'RoiAlign',
+            features,
+            boxes,
+            images,
+            coordinate_transformation_mode_s='half_pixel' if options['aligned'] else 'output_half_pixel',
+            output_height_i=bins,
+            output_width_i=bins,
+            sampling_ratio_i=options['sampling_ratio'],
+            spatial_scale_f=1 / options['stride'],
+        )
 
 
 def _axis_weights(start: Tensor, bin_size: Tensor, length: int, bins: int, sampling_ratio: int) -> Tensor:

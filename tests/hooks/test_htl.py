@@ -192,6 +192,13 @@ def test_the_initial_pass_begins_the_history_and_leaves_no_other_trace(tmp_path)
     assert passing.history[0] == pytest.approx([1.025 * i**2 for i in range(1, 8)])
 
 
+def test_without_parents_all_weights_are_one(tmp_path):
+    hook = HTLHook(parents={})
+    make_runner(tmp_path, hook, epochs=2).train()
+    assert hook.parents == {}
+    assert set(hook.weights.values()) == {1.0}
+
+
 def test_errors_are_named(tmp_path):
     with pytest.raises(ConfigError, match='max_epoch=5 must lie after start=5'):
         HTLHook(max_epoch=5)

@@ -176,10 +176,13 @@ def _is_single(cam2img: Any) -> bool:
 
 
 def _is_four(cam2img: Sequence[Any]) -> bool:
-    """Whether every entry is four numbers and the whole no 3x4 or 4x4 matrix, whose third row is 0 0 1."""
+    """Whether every entry is fx, fy, cx, cy and the whole no 3x4 or 4x4 matrix, nor one with a mistake.
+
+    A matrix without skew has zeros where the first two cameras would have fy and fx.
+    """
     if any(np.ndim(entry) != 1 or len(entry) != 4 for entry in cam2img):
         return False
-    return len(cam2img) not in (3, 4) or tuple(cam2img[2][:3]) != (0, 0, 1)
+    return len(cam2img) not in (3, 4) or (cam2img[0][1] != 0 and cam2img[1][0] != 0)
 
 
 def _in_folder(folder: Path, name: str) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ from mmdet3d.models.dense_heads.base_mono3d_dense_head import BaseMono3DDenseHea
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mono_distill.losses.masked import as_float32, global_avg_factors
+from mono_distill.losses.masked import as_float32
+from mono_distill.models.dense_heads.did_losses import DEFAULT_LOSSES, did_losses, outputs_at
 from mono_distill.models.dense_heads.did_roi import (
     BIN_BRANCHES,
     NUM_COORDINATES,
@@ -24,9 +25,7 @@ from mono_distill.models.dense_heads.did_roi import (
 )
 from mono_distill.models.dense_heads.monodle_head import HEATMAP_BIAS
 from mono_distill.models.dense_heads.sparse_branch import run_at_cells
-from mono_distill.models.task_modules.center_geometry import gather_at
 from mono_distill.models.task_modules.did_geometry import PixelGeometryReader
-from mono_distill.models.task_modules.mono_center_coder import HEAT_EPS
 from mono_distill.models.task_modules.object_slots import host_values
 from mono_distill.models.task_modules.task_weights import TaskWeights
 from mono_distill.registry import MODELS, TASK_UTILS
@@ -37,15 +36,6 @@ MEAN_SIZES = (
     (1.76255119, 0.66068622, 0.84422524),
     (1.52563191462, 1.62856739989, 3.88311640418),
     (1.73698127, 0.59706367, 1.76282397),
-)
-DEFAULT_LOSSES: dict[str, dict[str, Any]] = dict(
-    heatmap=dict(type='mmdet.GaussianFocalLoss', alpha=2.0, gamma=4.0),
-    offset_2d=dict(type='mmdet.L1Loss'),
-    size_2d=dict(type='mmdet.L1Loss'),
-    depth=dict(type='mono_distill.LaplacianUncertaintyLoss', param='variance'),
-    offset_3d=dict(type='mmdet.L1Loss'),
-    size_3d=dict(type='mmdet.L1Loss'),
-    heading=dict(type='mono_distill.HeadingBinLoss'),
 )
 DEFAULT_TEST_CFG = dict(topk=50, local_maximum_kernel=3, score_thr=0.2)
 
@@ -245,7 +235,7 @@ class DIDHead(BaseMono3DDenseHead):
     ) -> RoIs:
         width = feat.shape[-1]
         cells = torch.stack([indices % width, indices // width], dim=-1)
-        offset, size = (as_float32(_at_cells(outs, name, indices)) for name in ('offset_2d', 'size_2d'))
+        offset, size = (as_float32(outputs_at(outs, name, indices)) for name in ('offset_2d', 'size_2d'))
         boxes = torch.cat([cells + offset - size / 2, cells + offset + size / 2], dim=-1)
         return read_rois(
             feat,
@@ -325,56 +315,7 @@ class DIDHead(BaseMono3DDenseHead):
             Seven losses, ``loss_<branch>``, multiplied by ``task_weights``; where these record (HTL), also the
             unweighted ones, ``raw_<branch>``, for the log.
         """
-        outs = {name: as_float32(value) for name, value in outs.items()}
-        mask = targets['mask_2d']
-        bin_mask = targets['depth_mask'] & mask[..., None, None]
-        counts = torch.stack([targets['heatmap'].eq(1).sum(), mask.sum(), bin_mask.sum()])
-        num_peaks, num_objects, num_bins = global_avg_factors(counts).unbind()
-        heat = outs['heatmap'].sigmoid().clamp(HEAT_EPS, 1 - HEAT_EPS)
-        labelled = targets.get('labelled')
-        weight = None if labelled is None else labelled.float().view(-1, 1, 1, 1)
-        dense = {name: _at_cells(outs, name, targets['indices']) for name in ('offset_2d', 'size_2d')}
-        raw = {'heatmap': self.losses['heatmap'](heat, targets['heatmap'], weight=weight, avg_factor=num_peaks)}
-        for name in ('offset_2d', 'size_2d', 'offset_3d', 'size_3d'):
-            pred = dense[name] if name in dense else outs[name]
-            raw[name] = self._l1(name, pred, targets[name], mask, num_objects)
-        raw['depth'] = self._depth_loss(outs, targets, bin_mask, (num_objects, num_bins))
-        raw['heading'] = self.losses['heading'](
-            outs['heading'], targets['heading_bin'], targets['heading_res'], mask, avg_factor=num_objects
-        )
-        losses = {f'loss_{name}': value for name, value in self.task_weights(raw).items()}
-        if self.task_weights.recording:
-            losses.update({f'raw_{name}': value.detach() for name, value in raw.items()})
-        return losses
-
-    def _depth_loss(
-        self,
-        outs: Mapping[str, Tensor],
-        targets: Mapping[str, Tensor],
-        bin_mask: Tensor,
-        avg_factors: tuple[Tensor, Tensor],
-    ) -> Tensor:
-        """Return visual and attribute depth against the measured bins plus instance depth of all bins against z."""
-        num_objects, num_bins = avg_factors
-        depth, everywhere = (
-            targets[name][..., None, None].expand_as(outs['ins_depth']) for name in ('depth', 'mask_2d')
-        )
-        num_everywhere = num_objects * outs['ins_depth'].shape[-1] ** 2
-        goals = {
-            'vis_depth': (targets['vis_depth'], bin_mask, num_bins),
-            'att_depth': (targets['att_depth'], bin_mask, num_bins),
-            'ins_depth': (depth, everywhere, num_everywhere),
-        }
-        terms = [
-            self.losses['depth'](outs[name], outs[f'{name}_uncer'], goal, mask, avg_factor=number)
-            for name, (goal, mask, number) in goals.items()
-        ]
-        return torch.stack(terms).sum()
-
-    def _l1(self, name: str, pred: Tensor, target: Tensor, mask: Tensor, num_objects: Tensor) -> Tensor:
-        weight = mask.unsqueeze(-1).expand_as(pred).to(pred.dtype)
-        loss: Tensor = self.losses[name](pred, target, weight, avg_factor=num_objects * pred.shape[-1])
-        return loss
+        return did_losses(outs, targets, self.losses, self.task_weights)
 
     def predict(self, x: Sequence[Tensor], batch_data_samples: Sequence[Any], **kwargs: Any) -> list[InstanceData]:
         """Run both stages and decode; boxes are always those of the original image (``rescale`` has no effect)."""
@@ -387,11 +328,6 @@ class DIDHead(BaseMono3DDenseHead):
         """Decode outputs at peaks, see :meth:`DIDCenterCoder.decode`."""
         score_thr = self.test_cfg['score_thr']
         return self.bbox_coder.decode(outs, batch_img_metas, score_thr=score_thr)
-
-
-def _at_cells(outs: Mapping[str, Tensor], name: str, indices: Tensor) -> Tensor:
-    at = outs.get(f'{name}_at')
-    return gather_at(outs[name], indices) if at is None else at
 
 
 def _merge(option: str, defaults: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:

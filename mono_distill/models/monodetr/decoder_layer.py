@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mmcv.cnn.bricks.transformer import FFN
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mono_distill.models.monodetr.attention import Attention
 from mono_distill.models.monodetr.deformable_attention import DeformableAttention, Levels
+from mono_distill.ops.pointwise import linear
 
 
 class DepthAwareDecoderLayer(nn.Module):
@@ -98,4 +98,4 @@ class DepthAwareDecoderLayer(nn.Module):
     def _projected(self, positioned: Tensor, which: str) -> Tensor:
         content, position = getattr(self, f'sa_{which}content_proj'), getattr(self, f'sa_{which}pos_proj')
         # Two linear maps of one input are one.
-        return functional.linear(positioned, content.weight + position.weight, content.bias + position.bias)
+        return linear(positioned, content.weight + position.weight, content.bias + position.bias)

@@ -30,8 +30,8 @@ class Cameras(NamedTuple):
     height: Tensor
 
 
-def read_cameras(batch_img_metas: Sequence[Mapping[str, Any]], geometry: str, *, like: Tensor) -> Cameras:
-    """Collect focal lengths and image heights.
+def read_cameras(batch_img_metas: Sequence[Mapping[str, Any]] | Cameras, geometry: str, *, like: Tensor) -> Cameras:
+    """Collect focal lengths and image heights; what is :class:`Cameras` already stays as it is (for ONNX graphs).
 
     Args:
         batch_img_metas: Per image, for ``'exact'``: ``cam2img`` of the input picture, ``crop_scale`` (default 1, the
@@ -53,6 +53,8 @@ def read_cameras(batch_img_metas: Sequence[Mapping[str, Any]], geometry: str, *,
     """
     if geometry not in DEPTH_GEOMETRIES:
         raise ConfigError(f'unknown depth_geometry {geometry!r}; {did_you_mean(geometry, DEPTH_GEOMETRIES)}')
+    if isinstance(batch_img_metas, Cameras):
+        return batch_img_metas
     camera, shape = ('cam2img', 'img_shape') if geometry == 'exact' else ('ori_cam2img', 'ori_shape')
     cameras = require_meta(batch_img_metas, camera, owner=_NAME)
     shapes = require_meta(batch_img_metas, shape, owner=_NAME)

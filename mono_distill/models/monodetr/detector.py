@@ -14,6 +14,7 @@ from mono_distill.losses.masked import as_float32
 from mono_distill.models.monodetr.deformable_attention import DeformableAttention, Levels, flatten_maps
 from mono_distill.models.monodetr.known_depth import object_depth_map
 from mono_distill.models.monodetr.output_record import OutputRecord
+from mono_distill.ops.pointwise import use_fast_linear
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, DataError, did_you_mean
 
@@ -111,6 +112,8 @@ class MonoDETR(SingleStageMono3DDetector):
         self.query_embedding = nn.Embedding(num_queries * num_groups, 2 * embed_dims)
         self.reference_points_fc = nn.Linear(embed_dims, 2)
         nn.init.normal_(self.level_embed)
+        for part in (self.depth_predictor, self.encoder, self.decoder, self.bbox_head):
+            use_fast_linear(part)
         self._outputs = OutputRecord()
 
     def init_weights(self) -> None:
@@ -245,7 +248,7 @@ class MonoDETR(SingleStageMono3DDetector):
     def _decode(self, memory: Levels, depth_embed: Tensor) -> Any:
         num_groups = self.num_groups if self.training else 1
         embedding = self.query_embedding.weight[: num_groups * self.num_queries]
-        query_pos, query = embedding.expand(len(depth_embed), -1, -1).chunk(2, dim=-1)
+        query_pos, query = embedding.expand(depth_embed.shape[0], -1, -1).chunk(2, dim=-1)
         with torch.autocast(query.device.type, enabled=False):
             points = self.reference_points_fc(as_float32(query_pos)).sigmoid()
         return self.decoder(

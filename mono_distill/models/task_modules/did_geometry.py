@@ -67,8 +67,8 @@ class PixelGeometryReader:
             raise ConfigError(f'PixelGeometryReader: unknown mode {mode!r}; {did_you_mean(mode, PIXEL_MODES)}')
         self.mode = mode
 
-    def __call__(self, batch_img_metas: Sequence[Mapping[str, Any]], like: Tensor) -> PixelGeometry:
-        """Compute the geometry.
+    def __call__(self, batch_img_metas: Sequence[Mapping[str, Any]] | PixelGeometry, like: Tensor) -> PixelGeometry:
+        """Compute the geometry; what is one already stays as it is (an ONNX graph computes its own).
 
         Args:
             batch_img_metas: Per image ``ori_cam2img`` (3x4 or 4x4), ``trans_mat`` (3x3), ``ori_shape`` and
@@ -78,6 +78,8 @@ class PixelGeometryReader:
         Raises:
             DataError: If a meta key is missing.
         """
+        if isinstance(batch_img_metas, PixelGeometry):
+            return batch_img_metas
         rows = np.stack([self._image_row(meta) for meta in batch_img_metas])
         return PixelGeometry(*host_values(rows, like=like).unbind(1))
 

@@ -163,6 +163,12 @@ def test_a_matrix_as_a_list_of_rows_serves_all_images(rows):
     assert [found[1, 1] for found in intrinsics_of(matrix.tolist(), ['a', 'b'])] == [710, 710]
 
 
+@pytest.mark.parametrize('third', [[0, 0, 2, 0], [1, 0, 0, 0], [0, 1, 0, 0]])
+def test_a_list_of_rows_with_a_wrong_third_one_is_no_list_of_cameras(third):
+    with pytest.raises(DataError, match='third row of the camera matrix must be 0 0 1'):
+        intrinsics_of([[700, 0, 600, 45], [0, 710, 180, 0.2], third], ['a', 'b', 'c'])
+
+
 def test_the_number_of_matrices_must_be_that_of_the_images():
     with pytest.raises(ShapeError, match='2 entries for 3 images'):
         intrinsics_of([K, K], ['a', 'b', 'c'])

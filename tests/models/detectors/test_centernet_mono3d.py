@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from mmdet3d.structures import CameraInstance3DBoxes, Det3DDataSample
 from mmengine.structures import InstanceData
+from official_files import golden_state
 
 from mono_distill.models import CenterNetMono3D
 from mono_distill.models.converters import compare_state, convert_monodle_keys
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError
 
-KEYS = Path(__file__).parents[2] / 'data' / 'golden' / 'keys_monodle.txt'
 GN = dict(type='GN', num_groups=8)
 
 
@@ -38,39 +35,11 @@ def tiny_config(norm_cfg=GN):
     )
 
 
-def numbered_weights(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The weights the official code was run with: random numbers seeded by the official parameter name."""
-    if name.endswith('num_batches_tracked'):
-        return torch.zeros(shape, dtype=torch.long)
-    random = np.random.RandomState(zlib.crc32(name.encode()) & 0x7FFFFFFF)
-    if name.endswith('running_var'):
-        values = random.uniform(0.5, 1.5, shape)
-    elif name.endswith('running_mean'):
-        values = 0.1 * random.standard_normal(shape)
-    elif name.endswith('bias'):
-        values = 0.02 * random.standard_normal(shape)
-    elif len(shape) == 1:
-        values = 1 + 0.1 * random.standard_normal(shape)
-    else:
-        values = random.standard_normal(shape) * np.sqrt(1 / np.prod(shape[1:]))
-    return torch.tensor(values, dtype=torch.float32)
-
-
-def official_state() -> dict[str, torch.Tensor]:
-    lines = [line.split('\t') for line in KEYS.read_text().splitlines() if not line.startswith('#')]
-    shapes = {name: tuple(int(n) for n in shape.strip('()').split(',') if n.strip()) for name, shape, _ in lines}
-    state = {name: numbered_weights(name, shape) for name, shape in shapes.items()}
-    state['size_2d.2.bias'] = torch.tensor([14.0, 9.0])
-    state['size_2d.2.weight'] *= 0.2
-    state['offset_2d.2.weight'] *= 0.2
-    return state
-
-
 @pytest.fixture(scope='module')
 def official_forward():
     """Backbone, neck and head outputs of the full detector with the official run's weights and image."""
     detector = MODELS.build(full_config()).eval()
-    state, dropped = convert_monodle_keys(official_state())
+    state, dropped = convert_monodle_keys(golden_state('monodle'))
     compare_state(state, detector.state_dict(), dropped=dropped).require_complete('the official weights')
     detector.load_state_dict(state)
     image = np.random.RandomState(7).standard_normal((2, 3, 384, 1280)).astype(np.float32)
