@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import logging
 import sys
@@ -17,7 +18,7 @@ import torch
 import mono_distill  # noqa: F401  (before mmdet3d)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from comparison import environment, measure, one_pass
+from comparison import Cost, environment, measure, one_pass
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -60,6 +61,7 @@ class Subject:
         samples: Makes annotated samples: images, objects of each, size.
         prepare: Changes the detector after it was initialised.
         note: What the report adds.
+        bfloat16: Whether ours is measured a second time as ``BFloat16OptimWrapper`` runs it.
     """
 
     title: str
@@ -68,6 +70,7 @@ class Subject:
     samples: Callable[[int, int, tuple[int, int]], list[Any]]
     prepare: Callable[[nn.Module], None] = lambda detector: None
     note: str = ''
+    bfloat16: bool = False
 
 
 def build_detector(config: str, subject: Subject) -> nn.Module:
@@ -120,16 +123,35 @@ def measure_setting(setting: Setting, subject: Subject, objects: int, seconds: f
         torch.randn(setting.batch, 3, *setting.size),
         subject.samples(setting.batch, objects, setting.size),
     )
-    forms = (subject.plain_form(detector), detector)
-    costs = measure([lambda form=form: total(form, images, samples) for form in forms], leaves(detector), None, seconds)
-    rows = {name: asdict(cost) for name, cost in zip(('straightforward', 'ours'), costs, strict=True)}
-    ratios = dict(
-        forward=costs[0].forward_ms / costs[1].forward_ms,
-        backward=costs[0].backward_ms / costs[1].backward_ms,
-        step=costs[0].step_ms / costs[1].step_ms,
-        memory=costs[0].mib / costs[1].mib,
+    forms = [functools.partial(total, form, images, samples) for form in (subject.plain_form(detector), detector)]
+    names = ['straightforward', 'ours']
+    if subject.bfloat16:
+        forms.append(functools.partial(in_bfloat16, forms[1]))
+        names.append('ours, bfloat16')
+    costs = measure(forms, leaves(detector), None, seconds)
+    return dict(
+        case=setting.case,
+        objects=objects,
+        forms={name: asdict(cost) for name, cost in zip(names, costs, strict=True)},
+        ratios={name: ratios(costs[0], cost) for name, cost in zip(names[1:], costs[1:], strict=True)},
+        difference=gap,
     )
-    return dict(case=setting.case, objects=objects, **rows, ratios=ratios, difference=gap)
+
+
+def in_bfloat16(step: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """The losses under autocast; weights, gradients and the losses themselves stay in single precision."""
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        return step()
+
+
+def ratios(plain: Cost, ours: Cost) -> dict[str, float]:
+    """How many times less ours takes."""
+    return dict(
+        forward=plain.forward_ms / ours.forward_ms,
+        backward=plain.backward_ms / ours.backward_ms,
+        step=plain.step_ms / ours.step_ms,
+        memory=plain.mib / ours.mib,
+    )
 
 
 def report(rows: list[dict[str, Any]], subject: Subject) -> str:
@@ -137,13 +159,13 @@ def report(rows: list[dict[str, Any]], subject: Subject) -> str:
     setting = environment()
     lines = ['| case | form | forward, ms | backward, ms | step, ms | MiB |', '| --- | --- | --- | --- | --- | --- |']
     for row in rows:
-        for name in ('straightforward', 'ours'):
-            cost = row[name]
+        for name, cost in row['forms'].items():
             step = cost['forward_ms'] + cost['backward_ms']
             times = ' | '.join(f'{value:.0f}' for value in (cost['forward_ms'], cost['backward_ms'], step, cost['mib']))
             lines.append(f'| {row["case"]} | {name} | {times} |')
-        ratios = ' | '.join(f'{row["ratios"][name]:.2f}' for name in ('forward', 'backward', 'step', 'memory'))
-        lines.append(f'| | times | {ratios} |')
+        for name, times in row['ratios'].items():
+            factors = ' | '.join(f'{value:.2f}' for value in times.values())
+            lines.append(f'| | {name}: times | {factors} |')
     worst = max(row['difference'] for row in rows)
     head = (
         f'# A training step of {subject.title}\n\nMeasured with `python benchmarks/{subject.script}.py`: '
@@ -166,7 +188,7 @@ def main(description: str | None, settings: list[Setting], subject: Subject) -> 
     rows = []
     for setting in settings:
         rows.append(measure_setting(setting, subject, args.objects, args.seconds))
-        print(f'{setting.case}: {rows[-1]["ratios"]["step"]:.2f} times', file=sys.stderr, flush=True)
+        print(f'{setting.case}: {rows[-1]["ratios"]["ours"]["step"]:.2f} times', file=sys.stderr, flush=True)
     text = report(rows, subject)
     print(text)
     args.out.mkdir(parents=True, exist_ok=True)
