@@ -55,3 +55,23 @@ def kitti_real() -> Path:
     if not folder.is_dir():
         pytest.skip(f'no real KITTI frames at {folder}; set MONO_DISTILL_REAL_DATA')
     return folder
+
+
+@pytest.fixture(scope='session')
+def nuscenes_real() -> Path:
+    """The folder with a real nuScenes key-frame (read-only), or a skip."""
+    folder = Path(os.environ.get('MONO_DISTILL_REAL_DATA', ROOT.parent / 'shared' / 'data')) / 'nuscenes_real'
+    if not folder.is_dir():
+        pytest.skip(f'no real nuScenes key-frame at {folder}; set MONO_DISTILL_REAL_DATA')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def tiny_nuscenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared nuScenes root of the embedded world (see tiny_nuscenes.py); do not write into it."""
+    from tiny_nuscenes import write_prepared_nuscenes
+
+    base = tmp_path_factory.getbasetemp()
+    # Processes of one test run share it: making it takes half a minute.
+    shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+    return write_prepared_nuscenes(shared / 'tiny_nuscenes')

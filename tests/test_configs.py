@@ -1,18 +1,30 @@
 """Every config is short, has a name of its own, builds, and trains."""
 
 import collections
-from pathlib import Path
 
 import pytest
 import torch
+from leaf_runs import CONFIGS, ENVIRONMENT, gradients_of_one_step, is_nuscenes, small
 from mmengine.config import Config
-from tiny_kitti import random_teachers, short, train, write_prepared_kitti
+from tiny_kitti import train, write_prepared_kitti
 
 from mono_distill.apis.check_config import check_config
-from mono_distill.apis.launch import load_config
 
-CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
+# These need compiled ops: tests/test_monotakd_configs.py and tests/test_centerpoint_configs.py look at them.
+COMPILED = {'teachers/second_bev_kitti.py', 'teachers/centerpoint_voxel01_nus.py'}
+# A detector on a map seen from above takes long at its published size. Its small config trains; of the published ones
+# bevdet_r50_nus.py does, whose data set, schedule and averaged weights are those of the others, and the others take one
+# step: what is left to find out is whether the sizes of student, teacher and adapters fit together.
+STEPPED = [
+    path
+    for path in LEAVES
+    if 'tiny' not in path.stem
+    and (path.stem.endswith('_nus') or path.stem.startswith(('caddn', 'monotakd', 'cmkd', 'pointpillars')))
+    and path.name != 'bevdet_r50_nus.py'
+    and str(path.relative_to(CONFIGS)) not in COMPILED
+]
+TRAINED = [path for path in LEAVES if path not in STEPPED and str(path.relative_to(CONFIGS)) not in COMPILED]
 MAX_LINES = 60
 
 
@@ -50,15 +62,24 @@ def test_a_config_survives_being_dumped(path):
     assert Config.fromstring(config.pretty_text, '.py').model == config.model
 
 
+@pytest.fixture
+def small_config(request, monkeypatch):
+    """Cut a config down and give it made-up data."""
+
+    def make(path):
+        root = request.getfixturevalue('tiny_nuscenes' if is_nuscenes(path) else 'kitti')
+        for name, value in ENVIRONMENT.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv('NUSCENES_ROOT', str(root))
+        return small(path, root)
+
+    return make
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('path', LEAVES, ids=name_of)
-def test_a_config_trains_for_two_steps_and_evaluates(path, kitti, tmp_path, monkeypatch):
-    monkeypatch.setenv('DLA34_WEIGHTS', 'none')
-    config = short(load_config(str(path)), kitti)
-    if 'teachers' in config.model:
-        for teacher in config.model.teachers.values():
-            teacher.config = str(CONFIGS / teacher.config.split('::')[1])
-        random_teachers(config)
+@pytest.mark.parametrize('path', TRAINED, ids=name_of)
+def test_a_config_trains_for_two_steps_and_evaluates(path, small_config, tmp_path):
+    config = small_config(path)
     before = torch.load(save_initial(config, tmp_path), weights_only=True)
     after = train(config, tmp_path / 'run')
     changed = [key for key, value in before.items() if value.is_floating_point() and not torch.equal(value, after[key])]
@@ -66,6 +87,16 @@ def test_a_config_trains_for_two_steps_and_evaluates(path, kitti, tmp_path, monk
     assert any('bbox_head' in key for key in changed)
     assert all(value.isfinite().all() for value in after.values() if value.is_floating_point())
     assert (tmp_path / 'run' / 'epoch_1.pth').is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', STEPPED, ids=name_of)
+def test_a_config_of_published_size_takes_a_step(path, small_config):
+    # A batch norm of one value cannot train: a student of KITTI has one picture a sample.
+    losses, learning = gradients_of_one_step(small_config(path), 1 if is_nuscenes(path) else 2)
+    assert all(value.isfinite().all() for value in losses.values())
+    assert any('backbone' in name for name in learning)
+    assert any('bbox_head' in name for name in learning)
 
 
 def save_initial(config, folder):

@@ -1,3 +1,4 @@
+import mmengine.model  # noqa: F401  (registers BaseDataPreprocessor)
 import pytest
 from mmengine.registry import Registry
 

@@ -18,6 +18,10 @@ FILES = ['requirements.txt', 'requirements/openmmlab.txt', 'requirements/openmml
 CHOSEN_BY_THE_TIER = {'mmcv', 'mmcv-lite'}
 
 
+# The CUDA builds of torch require it; those for the CPU have no use for it.
+BROUGHT_BY_TORCH = {'triton'}
+
+
 def requirements(name: str) -> list[Requirement]:
     lines = (line.split('#')[0].strip() for line in (ROOT / name).read_text().splitlines())
     return [Requirement(line) for line in lines if line]
@@ -98,7 +102,7 @@ def test_installing_by_hand_without_dependencies_leaves_nothing_out():
 
 
 def test_everything_the_package_imports_is_required():
-    declared = names(*FILES) | CHOSEN_BY_THE_TIER | extras()
+    declared = names(*FILES) | CHOSEN_BY_THE_TIER | BROUGHT_BY_TORCH | extras()
     distributions = packages_distributions()
     missing = {
         module: sorted(files)

@@ -30,8 +30,13 @@ def short(config: Any, root: Path) -> Any:
             detector.backbone.pretrained = None
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         loader.update(batch_size=1, num_workers=0, persistent_workers=False)
-        dataset = loader.dataset.get('dataset', loader.dataset)
-        dataset.data_root = str(root)
+        for dataset in loader.dataset.get('datasets', [loader.dataset.get('dataset', loader.dataset)]):
+            dataset.data_root = str(root)
+            if not (root / dataset.ann_file).is_file():
+                # There is no split without labels; the labels are hidden anyway.
+                dataset.ann_file, dataset.data_prefix = 'kitti_infos_val.pkl', {}
+        if 'pattern' in loader.get('sampler', {}):
+            loader.sampler.update(pattern=(1, 1), length=2)
         if 'times' in loader.dataset:
             loader.dataset.times = 1
     for evaluator in (config.val_evaluator, config.test_evaluator):

@@ -48,15 +48,17 @@ class ConvAdapter(nn.Module):
             for c, out in zip(self.channels, outs, strict=True)
         )
 
-    def forward(self, x: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor | Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """Adapt every level.
 
         Args:
-            x: Maps ``(B, C_l, H_l, W_l)``, fine to coarse.
+            x: Maps ``(B, C_l, H_l, W_l)``, fine to coarse; or the map of the only level.
 
         Returns:
-            Maps ``(B, out_channels_l, H_l, W_l)``.
+            Maps ``(B, out_channels_l, H_l, W_l)``; or the one map.
         """
+        if isinstance(x, Tensor):
+            return self.forward([x])[0]
         shapes = [tuple(level.shape) for level in x]
         if [shape[1] if len(shape) == 4 else None for shape in shapes] != list(self.channels):
             raise ShapeError(

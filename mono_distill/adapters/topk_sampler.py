@@ -31,6 +31,10 @@ class BEVTopKSampler(nn.Module):
     Feature map and heatmap may have different cells. Where they also show different areas, give the ranges of both.
     Every image has the same number of points, so there is nothing to mask.
 
+    With ``project`` the features go through a linear layer, which is the same as a 1x1 convolution of the map before:
+    for a student with other channels than its teacher. A deeper adapter would take the decorrelation of channels, which
+    STXD asks for, off the student.
+
     Args:
         k: Number of points of an image; all cells where the heatmap has fewer.
         x_range: x of the left edge of column 0 and of the right edge of the last column of the feature map, in metres.
@@ -38,6 +42,7 @@ class BEVTopKSampler(nn.Module):
         y_range: The same for the rows.
         heatmap_x_range: x of the edges of the heatmap; ``None`` for those of the feature map.
         heatmap_y_range: The same for the rows.
+        project: Channels before and after the linear layer; ``None``: no layer.
 
     Raises:
         ConfigError: ``k`` is not positive or a range is empty.
@@ -59,6 +64,7 @@ class BEVTopKSampler(nn.Module):
         y_range: Range = _UNIT,
         heatmap_x_range: Range | None = None,
         heatmap_y_range: Range | None = None,
+        project: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if k < 1:
@@ -71,20 +77,32 @@ class BEVTopKSampler(nn.Module):
         self.k = k
         # Configs hold lists.
         self.ranges: dict[str, Range] = {name: (limits[0], limits[1]) for name, limits in ranges.items()}
+        self.linear = nn.Linear(project[0], project[1]) if project is not None else None
 
     def forward(self, features: Tensor, heatmap: Tensor | Sequence[Any] | Mapping[str, Tensor]) -> Tensor:
         """Sample the highest cells.
 
         Args:
-            features: Map ``(B, C, H, W)``, H along y and W along x.
+            features: Map ``(B, C, H, W)``, H along y and W along x; or maps of P past frames ``(B, P, C, H, W)``.
             heatmap: Of the teacher: ``(B, K, h, w)``, logits or probabilities, receives no gradient; or one such map
-                per task; or the outputs of an mmdet3d CenterHead as they come.
+                per task; or the outputs of an mmdet3d CenterHead as they come. For past frames ``(B, P, K, h, w)``.
 
         Returns:
-            ``(B, k, C)``, highest first; zeros at points outside of the feature map.
+            ``(B, k, C)``, highest first; zeros (before the linear layer) at points outside of the feature map. For past
+            frames ``(B, P, k, C)``.
         """
-        points = self._points(_class_maximum(heatmap, features.shape[0]))
-        return sample_bev(features, points, x_range=self.ranges['x_range'], y_range=self.ranges['y_range'])
+        frames = features.shape[:-3]
+        points = self._points(_class_maximum(heatmap, frames).flatten(0, -3))
+        maps = features.flatten(0, -4)
+        sampled = sample_bev(maps, points, x_range=self.ranges['x_range'], y_range=self.ranges['y_range'])
+        if self.linear is not None:
+            if sampled.shape[2] != self.linear.in_features:
+                raise ShapeError(
+                    f'BEVTopKSampler: the map has {sampled.shape[2]} channels, but project begins with '
+                    f'{self.linear.in_features}.'
+                )
+            sampled = self.linear(sampled)
+        return sampled.unflatten(0, frames)
 
     def extra_repr(self) -> str:
         """Show the options in ``repr``."""
@@ -100,14 +118,18 @@ class BEVTopKSampler(nn.Module):
         return torch.stack([x, y], -1)
 
 
-def _class_maximum(heatmap: Tensor | Sequence[Any] | Mapping[str, Tensor], batch: int) -> Tensor:
-    """Largest class of all tasks ``(B, h, w)``; lowest where it is NaN."""
+def _class_maximum(heatmap: Tensor | Sequence[Any] | Mapping[str, Tensor], frames: Sequence[int]) -> Tensor:
+    """Largest class of all tasks ``(*frames, h, w)``; lowest where it is NaN."""
     tasks = [task['heatmap'] if isinstance(task, Mapping) else task for task in head_tasks(heatmap)]
     shapes = [tuple(task.shape) for task in tasks]
-    fits = [len(shape) == 4 and shape[0] == batch and shape[2:] == shapes[0][2:] for shape in shapes]
-    if not tasks or not all(fits):
+    fits = [
+        len(shape) == len(frames) + 3 and shape[:-3] == tuple(frames) and shape[-2:] == shapes[0][-2:]
+        for shape in shapes
+    ]
+    if not tasks or not frames or not all(fits):
+        wanted = ', '.join(str(size) for size in frames)
         raise ShapeError(
-            f'BEVTopKSampler: heatmap has shapes {shapes}; expected maps ({batch}, K, h, w) of one size, at least one.'
+            f'BEVTopKSampler: heatmap has shapes {shapes}; expected maps ({wanted}, K, h, w) of one size, at least one.'
         )
-    best = torch.stack([task.detach().amax(1) for task in tasks]).amax(0)
+    best = torch.stack([task.detach().amax(-3) for task in tasks]).amax(0)
     return torch.where(best.isnan(), -torch.inf, best)

@@ -120,9 +120,14 @@ def set_test_options(config: Config, format_only: str | None, show_dir: str | No
     if format_only is not None:
         if not isinstance(config.test_evaluator, dict):
             raise ConfigError('--format-only needs one test_evaluator that writes submission files, not a list')
-        config.test_evaluator.update(format_only=True, submission_prefix=format_only)
+        config.test_evaluator.update({'format_only': True, _folder_option(config.test_evaluator): format_only})
     if show_dir is not None:
         config.setdefault('custom_hooks', []).append(dict(type='mono_distill.PredictionPictureHook', out_dir=show_dir))
+
+
+def _folder_option(metric: Mapping[str, Any]) -> str:
+    """Return what a metric calls the folder of its submission files: nuScenes has one JSON file, KITTI many texts."""
+    return 'jsonfile_prefix' if 'NuScenes' in str(metric.get('type')) else 'submission_prefix'
 
 
 def set_resume(config: Config, checkpoint: str) -> None:
@@ -171,13 +176,17 @@ def skip_pretrained(config: Config) -> None:
 
 
 def drop_pretrained(detector: Mapping[str, Any]) -> None:
-    """Take the weights that the backbone would fetch (``pretrained``, ``init_cfg``) out of a model dictionary."""
-    backbone: Any = detector.get('backbone') or {}
-    if backbone.get('pretrained') is not None:
-        backbone['pretrained'] = None
-    init = backbone.get('init_cfg')
-    if isinstance(init, dict) and init.get('type') == 'Pretrained':
-        backbone['init_cfg'] = None
+    """Take the weights that backbones would fetch (``pretrained``, ``init_cfg``) out of a model dictionary.
+
+    Multi-view detectors name the backbone of their pictures ``img_backbone``.
+    """
+    for name in ('backbone', 'img_backbone'):
+        backbone: Any = detector.get(name) or {}
+        if backbone.get('pretrained') is not None:
+            backbone['pretrained'] = None
+        init = backbone.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            backbone['init_cfg'] = None
 
 
 def build_runner(config: Config) -> Runner:

@@ -18,6 +18,7 @@ COMMANDS = {
     'prepare': 'turn a data set folder into infos and LiDAR depth maps',
     'browse': 'draw augmented training samples: boxes, depth map, LiDAR from above',
     'train': 'train a config (what mim train runs)',
+    'stages': 'train a distillation with its teachers and student, what is not done yet',
     'test': 'evaluate a checkpoint (what mim test runs)',
     'convert': 'turn a checkpoint of an official repository into one of this package',
     'export': 'write the trained student alone, with its config',

@@ -22,6 +22,12 @@ measurement) and prepare_report.json. Without ImageSets, trainval is every label
 lists (the usual 3712/3769 split comes with most KITTI detectors). A frame with a faulty or missing file is refused and
 listed in the report; only if every frame is refused the command fails. An interrupted run continues where it stopped.
 """
+NUSCENES_TEXT = """\
+Reads a nuScenes root: ROOT/<version>/*.json, maps, samples and sweeps. Writes nuscenes_infos_{train,val}.pkl
+(nuscenes_infos_test.pkl for a test version): MMDetection3D's v2 format with, besides, the scene, the key-frames before
+and after, and every camera's own pose. A scene's split goes by its name in the devkit. Every file that the infos name
+must exist, else nothing is written.
+"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +50,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         'needs a scan (a testing frame never does)',
     )
     kitti.set_defaults(prepare=_prepare_kitti)
+    nuscenes = data_sets.add_parser('nuscenes', help='nuScenes', description=NUSCENES_TEXT)
+    nuscenes.add_argument('--root', type=Path, required=True, help='folder that holds samples/ and the tables')
+    nuscenes.add_argument(
+        '--version', help='folder of the tables, such as v1.0-trainval or v1.0-mini (default: the only one there is)'
+    )
+    nuscenes.add_argument('--out', type=Path, help='write here instead of into ROOT (needed if ROOT is read-only)')
+    nuscenes.add_argument(
+        '--skip-file-checks', action='store_true', help='do not look whether the images, scans and sweeps exist'
+    )
+    nuscenes.set_defaults(prepare=_prepare_nuscenes)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -76,6 +92,41 @@ def _prepare_kitti(args: argparse.Namespace) -> int:
     report = prepare_kitti(options, workers=args.workers, progress=progress)
     print('\n'.join(_summary(report, time.monotonic() - start)))
     return 0
+
+
+def _prepare_nuscenes(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from mono_distill.datasets.nuscenes.prepare import prepare_nuscenes
+
+    def progress(scenes: Iterable[Any], total: int) -> Iterable[Any]:
+        return tqdm(scenes, total=total, unit='scene', desc='prepare nuscenes', disable=None)
+
+    start = time.monotonic()
+    report = prepare_nuscenes(
+        args.root, version=args.version, out=args.out, check_files=not args.skip_file_checks, progress=progress
+    )
+    print('\n'.join(_nuscenes_summary(report, time.monotonic() - start)))
+    return 0
+
+
+def _nuscenes_summary(report: dict[str, Any], seconds: float) -> Iterator[str]:
+    """Yield the lines that tell a user what was made and what was left out."""
+    for split, entry in report['splits'].items():
+        if entry['file'] is None:
+            yield f'{split}: not written, {report["version"]} has no scene of it'
+            continue
+        yield f'{split}: {entry["file"]}, {entry["samples"]} key-frames of {_counted(entry["scenes"], "scene")}'
+        if split != 'test':
+            yield '  boxes: ' + ', '.join(f'{name} {number}' for name, number in entry['boxes'].items())
+    if report['left_out']:
+        names = report['left_out']
+        yield f'left out, in no split of {report["version"]}: {_counted(len(names), "scene")}, first {names[0]}'
+    yield f'{report["version"]} of {report["root"]} ({seconds:.0f} s)'
+
+
+def _counted(number: int, noun: str) -> str:
+    return f'{number} {noun}{"" if number == 1 else "s"}'
 
 
 def _summary(report: dict[str, Any], seconds: float) -> Iterator[str]:

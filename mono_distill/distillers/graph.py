@@ -1,7 +1,7 @@
 """The distillation graph: named values flow from taps through adapters and targets into losses.
 
 Every node is one entry of a config (``adapters``, ``targets`` or ``losses``) with ``inputs`` that name taps or other
-nodes. Names are resolved and ordered once, when the graph is built.
+nodes, or a part of what they hold: ``'objects[boxes]'``. Names are resolved and ordered once, when the graph is built.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mono_distill.distillers.build import build_part
 from mono_distill.distillers.guard import NonFiniteGuard
 from mono_distill.distillers.schedules import Schedule
 from mono_distill.distillers.taps import describe
+from mono_distill.distillers.value_refs import ValueRef, parse_ref
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, ShapeError, did_you_mean
 
@@ -33,12 +34,17 @@ class Node:
     Attributes:
         name: The key in the config.
         kind: ``'adapters'``, ``'targets'`` or ``'losses'``.
-        inputs: Argument name (or position) to value name.
+        inputs: Argument name (or position) to value.
     """
 
     name: str
     kind: str
-    inputs: dict[str | int, str]
+    inputs: dict[str | int, ValueRef]
+
+    @property
+    def needs(self) -> set[str]:
+        """Names of the values it reads."""
+        return {ref.name for ref in self.inputs.values()}
 
 
 class DistillGraph(nn.Module):
@@ -102,13 +108,10 @@ class DistillGraph(nn.Module):
         module = build_part(MODELS, options, where)
         if kind == 'targets' and any(parameter.requires_grad for parameter in module.parameters()):
             raise ConfigError(f'{where}: a target has no trainable parameters; a trainable part belongs to adapters')
-        named: dict[str | int, str]
         if isinstance(inputs, str):
-            named = {0: inputs}
-        elif isinstance(inputs, Mapping):
-            named = dict(inputs)
-        else:
-            named = dict(enumerate(inputs))
+            inputs = [inputs]
+        entries = inputs.items() if isinstance(inputs, Mapping) else enumerate(inputs)
+        named: dict[str | int, ValueRef] = {key: parse_ref(text, where) for key, text in entries}
         _check_signature(module, named, where)
         return module, Node(name, kind, named)
 
@@ -186,7 +189,7 @@ class DistillGraph(nn.Module):
             with torch.autocast(device, enabled=False):
                 value: Tensor = _call(module, node, known, to_float=True)
         except ShapeError as error:
-            given = '; '.join(f"{key}='{name}' is {describe(known[name])}" for key, name in node.inputs.items())
+            given = '; '.join(f"{key}='{ref}' is {describe(ref.of(known))}" for key, ref in node.inputs.items())
             raise ShapeError(
                 f'model.losses.{node.name}: {error} Here {given}. Put an adapter (model.adapters) between them.'
             ) from error
@@ -208,7 +211,7 @@ def _read_schedule(options: Mapping[str, Any], where: str) -> Schedule:
 
 
 def _call(module: nn.Module, node: Node, known: Mapping[str, Any], to_float: bool = False) -> Any:
-    arguments = {key: _as_float(known[name]) if to_float else known[name] for key, name in node.inputs.items()}
+    arguments = {key: _as_float(ref.of(known)) if to_float else ref.of(known) for key, ref in node.inputs.items()}
     positional = [value for key, value in arguments.items() if isinstance(key, int)]
     return module(*positional, **{key: value for key, value in arguments.items() if isinstance(key, str)})
 
@@ -224,7 +227,7 @@ def _as_float(value: Any) -> Any:
     return value
 
 
-def _check_signature(module: nn.Module, inputs: Mapping[str | int, str], where: str) -> None:
+def _check_signature(module: nn.Module, inputs: Mapping[str | int, ValueRef], where: str) -> None:
     try:
         positional = [value for key, value in inputs.items() if isinstance(key, int)]
         named = {key: value for key, value in inputs.items() if isinstance(key, str)}
@@ -238,7 +241,7 @@ def _sort(nodes: Mapping[str, Node], sources: Iterable[str]) -> list[Node]:
     available = set(sources)
     every = available | set(nodes)
     for node in nodes.values():
-        for name in node.inputs.values():
+        for name in sorted(node.needs):
             if name not in every:
                 where = f'model.{node.kind}.{node.name}.inputs'
                 raise ConfigError(f"{where}: no value '{name}'; {did_you_mean(name, every)}")
@@ -247,7 +250,7 @@ def _sort(nodes: Mapping[str, Node], sources: Iterable[str]) -> list[Node]:
     order: list[Node] = []
     waiting = dict(nodes)
     while waiting:
-        ready = [node for node in waiting.values() if all(name in available for name in node.inputs.values())]
+        ready = [node for node in waiting.values() if node.needs <= available]
         if not ready:
             raise ConfigError(f'model.adapters and model.targets need each other in a circle: {", ".join(waiting)}')
         for node in ready:
@@ -257,7 +260,7 @@ def _sort(nodes: Mapping[str, Node], sources: Iterable[str]) -> list[Node]:
 
 
 def _check_used(nodes: Mapping[str, Node], taps: list[str]) -> None:
-    used = {name for node in nodes.values() for name in node.inputs.values()}
+    used = {name for node in nodes.values() for name in node.needs}
     for name, node in nodes.items():
         if node.kind == 'adapters' and name not in used:
             raise ConfigError(f'model.adapters.{name} feeds nothing: its parameters would never be trained; remove it')

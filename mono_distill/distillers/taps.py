@@ -69,8 +69,17 @@ def parse_tap(name: str, tap: str | Mapping[str, Any]) -> TapSpec:
         raise ConfigError(f"tap '{name}': io must be 'output' or 'input', not {io!r}")
     if not (call is None or call in ('last', 'all') or isinstance(call, int)):
         raise ConfigError(f"tap '{name}': call must be an index, 'last', 'all' or None, not {call!r}")
-    selectors = tuple(_parse_selector(text) for text in re.findall(r'\[([^\[\]]*)\]', match['selectors']))
-    return TapSpec(match['owner'], match['path'], selectors, io, call)
+    return TapSpec(match['owner'], match['path'], parse_selectors(match['selectors']), io, call)
+
+
+def parse_selectors(text: str) -> tuple[int | slice | str, ...]:
+    """Read ``'[heatmap][0]'``: integers, slices and keys in brackets.
+
+    Example:
+        >>> parse_selectors('[heatmap][1:]')
+        ('heatmap', slice(1, None, None))
+    """
+    return tuple(_parse_selector(part) for part in re.findall(r'\[([^\[\]]*)\]', text))
 
 
 def _parse_selector(text: str) -> int | slice | str:

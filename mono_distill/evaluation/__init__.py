@@ -1,5 +1,5 @@
 """Metrics that run on any machine."""
 
-from mono_distill.evaluation.metrics import KittiMonoMetric
+from mono_distill.evaluation.metrics import KittiMonoMetric, NuScenesDetectionMetric
 
-__all__ = ['KittiMonoMetric']
+__all__ = ['KittiMonoMetric', 'NuScenesDetectionMetric']

@@ -2,6 +2,7 @@
 
 from mono_distill.losses.affinity import LocalAffinityLoss, SceneAffinityLoss, local_affinity_loss, scene_affinity_loss
 from mono_distill.losses.anchor_response import AnchorResponseLoss, anchor_response_loss, anchor_response_terms
+from mono_distill.losses.center_detections import CenterDetectionLoss, center_detection_loss
 from mono_distill.losses.center_response import CenterResponseLoss, center_response_loss
 from mono_distill.losses.channel_mean_l1 import ChannelMeanL1Loss, channel_mean_l1_loss
 from mono_distill.losses.cross_correlation import CrossCorrelationLoss, cross_correlation, cross_correlation_loss
@@ -30,6 +31,7 @@ from mono_distill.losses.partial_mse import PartialMSELoss, partial_mse_loss
 from mono_distill.losses.pearson import PearsonLoss, pearson_loss
 from mono_distill.losses.quality_focal import QualityFocalLoss, quality_focal_loss
 from mono_distill.losses.quality_response import QualityResponseLoss, quality_response_loss
+from mono_distill.losses.query_response import QueryResponseLoss, query_response_loss
 from mono_distill.losses.region_decomposed import RegionDecomposedLoss, region_decomposed_loss
 from mono_distill.losses.response_did import DIDResponseLoss, did_response_loss, did_response_terms
 from mono_distill.losses.response_monodle import MonoDLEResponseLoss, monodle_response_loss, monodle_response_terms
@@ -41,6 +43,7 @@ from mono_distill.losses.temporal_similarity import TemporalSimilarityLoss, temp
 
 __all__ = [
     'AnchorResponseLoss',
+    'CenterDetectionLoss',
     'CenterResponseLoss',
     'ChannelMeanL1Loss',
     'CrossCorrelationLoss',
@@ -62,6 +65,7 @@ __all__ = [
     'PearsonLoss',
     'QualityFocalLoss',
     'QualityResponseLoss',
+    'QueryResponseLoss',
     'RegionDecomposedLoss',
     'RoIAffinityLoss',
     'SceneAffinityLoss',
@@ -72,6 +76,7 @@ __all__ = [
     'TemporalSimilarityLoss',
     'anchor_response_loss',
     'anchor_response_terms',
+    'center_detection_loss',
     'center_response_loss',
     'channel_mean_l1_loss',
     'cross_correlation',
@@ -97,6 +102,7 @@ __all__ = [
     'pearson_loss',
     'quality_focal_loss',
     'quality_response_loss',
+    'query_response_loss',
     'region_decomposed_loss',
     'roi_affinity_loss',
     'scene_affinity_loss',

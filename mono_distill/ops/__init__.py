@@ -17,6 +17,7 @@ from mono_distill.ops.frustum_lift import (
     frustum_lift_reference,
 )
 from mono_distill.ops.gaussian_heatmap import gaussian_heatmaps, heatmap_radii
+from mono_distill.ops.gt_box_codes import gt_box_codes
 from mono_distill.ops.isotonic import isotonic_pools
 from mono_distill.ops.point_sampler import points_in_range, sample_bev
 from mono_distill.ops.prediction_matching import hungarian_matching, mutual_nearest_matching, prediction_cost
@@ -56,6 +57,7 @@ __all__ = [
     'gaussian_heatmaps',
     'gaussian_radius',
     'gaussian_square_masks',
+    'gt_box_codes',
     'heatmap_radii',
     'hungarian_matching',
     'index_to_depth',

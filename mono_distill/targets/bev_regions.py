@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from mono_distill.losses.masked import require_shape
+from mono_distill.losses.tensor_dict import head_tasks
 from mono_distill.ops.bev_box_masks import bev_box_scales
 from mono_distill.ops.point_sampler import Range, check_range
 from mono_distill.registry import MODELS
@@ -20,8 +21,8 @@ CellPoint = Literal['center', 'corner']
 def bev_regions(
     boxes: Tensor,
     valid: Tensor | None = None,
-    teacher_heatmap: Tensor | Sequence[Tensor] | None = None,
-    truth_heatmap: Tensor | Sequence[Tensor] | None = None,
+    teacher_heatmap: Tensor | Sequence[Any] | None = None,
+    truth_heatmap: Tensor | Sequence[Any] | None = None,
     *,
     size: tuple[int, int],
     x_range: Range,
@@ -51,7 +52,8 @@ def bev_regions(
         boxes: ``(B, N, 7)`` or more columns: x, y, z, dx, dy, dz, yaw in metres and radians, in the frame of the map
             (dx along the heading, yaw counter-clockwise from the x axis).
         valid: ``(B, N)`` bool; ``None`` for all.
-        teacher_heatmap: Logits of the teacher's class heatmaps ``(B, K, H, W)``, or one such map per task.
+        teacher_heatmap: Logits of the teacher's class heatmaps ``(B, K, H, W)``, or one such map per task, or the
+            outputs of an mmdet3d CenterHead as they come.
         truth_heatmap: The heatmaps it was to learn, in [0, 1], likewise. Without it the boxes alone say what is true.
         size: Map ``(H, W)``, H along y and W along x.
         x_range: x of the left edge of column 0 and of the right edge of the last column, in metres.
@@ -101,9 +103,9 @@ def _shared(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.to(dtype) / mask.sum((1, 2), keepdim=True).clamp(min=1)
 
 
-def _largest(heatmaps: Tensor | Sequence[Tensor], shape: tuple[int, int, int], name: str) -> Tensor:
+def _largest(heatmaps: Tensor | Sequence[Any], shape: tuple[int, int, int], name: str) -> Tensor:
     """Largest value over the classes of all tasks: ``(B, H, W)``."""
-    tasks = [heatmaps] if isinstance(heatmaps, Tensor) else list(heatmaps)
+    tasks = [task['heatmap'] if isinstance(task, Mapping) else task for task in head_tasks(heatmaps)]
     if not tasks:
         raise ShapeError(
             f'bev_regions: {name} is an empty list; give one map (B, K, H, W) per task of the head, or None for none.'
@@ -164,8 +166,8 @@ class BEVRegions(nn.Module):
         self,
         boxes: Tensor,
         valid: Tensor | None = None,
-        teacher_heatmap: Tensor | Sequence[Tensor] | None = None,
-        truth_heatmap: Tensor | Sequence[Tensor] | None = None,
+        teacher_heatmap: Tensor | Sequence[Any] | None = None,
+        truth_heatmap: Tensor | Sequence[Any] | None = None,
     ) -> dict[str, Tensor]:
         """See :func:`bev_regions`."""
         return bev_regions(

@@ -124,9 +124,8 @@ def _draw_grid(canvas: Picture, view: BevView) -> None:
     for z in np.arange(np.ceil(near / view.grid), far / view.grid + 1e-9) * view.grid:
         _line(canvas, view.pixels(np.array([[left, z], [right, z]])), _GRID)
         if z > near:  # the lowest line's label would cover the last of the other axis
-            put_text(
-                canvas, f'{z:g} m', (canvas.shape[1] - 36, view.pixels(np.array([left, z]))[1] - 2), (130, 130, 130)
-            )
+            place = canvas.shape[1] - (36 if z >= 0 else 46), view.pixels(np.array([left, z]))[1] - 2
+            put_text(canvas, f'{z:g} m', place, (130, 130, 130))
 
 
 def _draw_points(canvas: Picture, points: Any, view: BevView) -> None:

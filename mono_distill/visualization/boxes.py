@@ -47,8 +47,24 @@ def draw_boxes_3d(
     Raises:
         ShapeError: Picture or boxes have the wrong shape, or the number of texts differs from that of boxes.
     """
+    return draw_corners_3d(image, box_corners(boxes), cam2img, color=color, texts=texts, thickness=thickness, near=near)
+
+
+def draw_corners_3d(
+    image: Any,
+    corners: np.ndarray,
+    cam2img: Any,
+    *,
+    color: Color = GROUND_TRUTH_COLOR,
+    texts: Sequence[str] | None = None,
+    thickness: int = 1,
+    near: float = 0.1,
+) -> Picture:
+    """Draw boxes given by their (N, 8, 3) corners in the camera frame, in the order of ``box_corners``.
+
+    For boxes that stand upright in another frame than the camera's; the arguments are those of :func:`draw_boxes_3d`.
+    """
     picture = to_picture(image)
-    corners = box_corners(boxes)
     _check_texts(texts, len(corners))
     pixels, visible = project_segments(corners[:, np.concatenate([EDGES, FRONT_CROSS])], cam2img, near)
     for segment in pixels[visible]:

@@ -67,3 +67,16 @@ def test_levels_that_do_not_fit_are_named(channels):
 def test_unequal_lists_are_refused():
     with pytest.raises(ShapeError, match='one entry per level'):
         ConvAdapter([4, 8], out_channels=[4])
+
+
+def test_the_only_level_may_come_without_a_list():
+    adapter = ConvAdapter([4], out_channels=[6])
+    (features,) = maps([4])
+    adapted = adapter(features)
+    assert torch.equal(adapted, adapter([features])[0])
+    assert adapted.shape == (2, 6, 16, 32)
+
+
+def test_a_single_map_does_for_one_level_only():
+    with pytest.raises(ShapeError, match=r'built for levels of \(4, 8\) channels'):
+        ConvAdapter([4, 8])(maps([4])[0])

@@ -141,3 +141,38 @@ def test_options_out_of_range_are_refused(options, message):
 def test_heatmaps_that_do_not_fit_are_named(heatmap):
     with pytest.raises(ShapeError, match=r'BEVTopKSampler: heatmap has shapes .* expected maps \(2, K, h, w\)'):
         BEVTopKSampler()(torch.zeros(2, 3, 4, 5), heatmap)
+
+
+def test_past_maps_are_sampled_frame_by_frame_by_their_own_heatmaps():
+    features, heatmap = torch.randn(2, 3, 6, 4, 5), torch.randn(2, 3, 4, 4, 5)
+    sampler = BEVTopKSampler(k=7)
+    sampled = sampler(features, heatmap.split([1, 3], 2))
+    assert sampled.shape == (2, 3, 7, 6)
+    for frame in range(3):
+        torch.testing.assert_close(sampled[:, frame], sampler(features[:, frame], heatmap[:, frame]))
+
+
+@pytest.mark.parametrize('shape', [(2, 4, 4, 5), (2, 2, 4, 4, 5), (1, 3, 4, 4, 5)])
+def test_past_maps_need_heatmaps_of_the_same_frames(shape):
+    with pytest.raises(ShapeError, match=r'expected maps \(2, 3, K, h, w\)'):
+        BEVTopKSampler()(torch.zeros(2, 3, 6, 4, 5), torch.zeros(shape))
+
+
+def test_a_projection_is_a_one_by_one_convolution_of_the_map():
+    features, heatmap = torch.randn(2, 3, 6, 4, 5), torch.randn(2, 3, 4, 4, 5)
+    sampler = BEVTopKSampler(k=7, project=(6, 2))
+    weight, bias = sampler.linear.weight, sampler.linear.bias
+    convolved = torch.nn.functional.conv2d(features.flatten(0, 1), weight[..., None, None], bias).unflatten(0, (2, 3))
+    torch.testing.assert_close(sampler(features, heatmap), BEVTopKSampler(k=7)(convolved, heatmap))
+
+
+def test_a_projection_learns():
+    sampler = BEVTopKSampler(k=3, project=(6, 2))
+    sampler(torch.randn(2, 6, 4, 5), torch.randn(2, 4, 4, 5)).square().sum().backward()
+    assert all(parameter.grad.any() for parameter in sampler.parameters())
+
+
+def test_a_map_of_other_channels_than_the_linear_layer_is_named():
+    sample = BEVTopKSampler(k=2, project=(4, 6))
+    with pytest.raises(ShapeError, match='the map has 3 channels, but project begins with 4'):
+        sample(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))

@@ -97,10 +97,13 @@ def test_submission_files_need_one_metric():
         launch.set_test_options(Config(dict(test_evaluator=[dict(type='M')])), 'out', None)
 
 
-def test_submission_files_replace_the_evaluation():
-    config = Config(dict(test_evaluator=dict(type='M')))
+@pytest.mark.parametrize(
+    ('metric', 'folder'), [('M', 'submission_prefix'), ('mono_distill.NuScenesDetectionMetric', 'jsonfile_prefix')]
+)
+def test_submission_files_replace_the_evaluation(metric, folder):
+    config = Config(dict(test_evaluator=dict(type=metric)))
     launch.set_test_options(config, 'out', None)
-    assert config.test_evaluator == dict(type='M', format_only=True, submission_prefix='out')
+    assert config.test_evaluator == {'type': metric, 'format_only': True, folder: 'out'}
 
 
 def test_a_work_directory_to_start_from_means_its_last_checkpoint(tmp_path):
@@ -129,11 +132,12 @@ def test_imagenet_weights_are_only_for_a_fresh_start(tmp_path, options, kept):
     assert (config.model.student.backbone.pretrained == 'timm') == kept
 
 
-def test_a_resumed_run_needs_no_imagenet_weights(tmp_path):
+@pytest.mark.parametrize('name', ['backbone', 'img_backbone'])
+def test_a_resumed_run_needs_no_imagenet_weights(tmp_path, name):
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
-    config = Config(dict(model=dict(backbone=dict(pretrained='timm')), work_dir=str(tmp_path), resume=True))
+    config = Config(dict(model={name: dict(pretrained='timm')}, work_dir=str(tmp_path), resume=True))
     launch.skip_pretrained(config)
-    assert config.model.backbone.pretrained is None
+    assert config.model[name].pretrained is None
 
 
 @pytest.mark.parametrize(('init', 'kept'), [('Pretrained', False), ('Kaiming', True)])

@@ -6,13 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from kitti_frames import INFO_FILE, prepare_real_kitti, write_golden_kitti
 from mmengine.config import Config
+from tiny_nuscenes import load_infos
 
+from mono_distill.apis.inferencer import detector_config
+from mono_distill.apis.plain_config import build_detector
 from mono_distill.cli.browse import build_dataset, draw
 from mono_distill.cli.main import main
 from mono_distill.utils.errors import ConfigError
-from mono_distill.visualization import GROUND_TRUTH_COLOR
+from mono_distill.visualization import GROUND_TRUTH_COLOR, PREDICTION_COLOR
 
 CONFIG = """
 train_pipeline = [
@@ -105,6 +109,76 @@ def test_a_missing_dataloader_is_refused():
 def test_other_samples_are_refused_with_what_they_hold():
     with pytest.raises(ConfigError, match=r"draws single-camera samples.*this pipeline gives inputs \['points'\]"):
         draw(dict(inputs=dict(points=0)), None)
+
+
+NUSCENES = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets' / 'nus_bev_tiny.py'
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_multi_view_samples_are_drawn_with_boxes_and_named_by_their_token(split, tiny_nuscenes, tmp_path, monkeypatch):
+    monkeypatch.setenv('NUSCENES_ROOT', str(tiny_nuscenes))
+    assert main(['browse', str(NUSCENES), '--out', str(tmp_path), '--num', '2', '--split', split]) == 0
+    pictures = _pictures(tmp_path)
+    tokens = [info['token'] for info in load_infos(tiny_nuscenes, split)['data_list'][:2]]
+    assert list(pictures) == [f'{index:06d}_{token}.png' for index, token in enumerate(tokens)]
+    for picture in pictures.values():
+        assert picture.shape[1] > 3 * 640
+        assert (np.abs(picture.astype(int) - GROUND_TRUTH_COLOR) < 60).all(axis=2).any()
+
+
+@pytest.fixture
+def pair(tiny_nuscenes, tmp_path, monkeypatch):
+    """A teacher and a student with random weights: name, config and checkpoint of each."""
+    monkeypatch.setenv('NUSCENES_ROOT', str(tiny_nuscenes))
+    options = []
+    for name, config in (('teacher', 'teachers/centerpoint_tiny_nus.py'), ('student', 'students/bevdet_tiny_nus.py')):
+        path = NUSCENES.parents[2] / config
+        torch.save(build_detector(detector_config(path)).state_dict(), tmp_path / f'{name}.pth')
+        options.append([name, str(path), str(tmp_path / f'{name}.pth')])
+    return options
+
+
+def test_teacher_and_student_are_drawn_side_by_side(pair, tmp_path):
+    leaf = tmp_path / 'leaf.py'
+    leaf.write_text(
+        f"_base_ = ['{NUSCENES}']\nval_dataloader = dict(dataset=dict(pipeline=_base_.distill_test_pipeline))\n"
+    )
+    options = [word for detector in pair for word in ('--detector', *detector)]
+    out = ['--out', str(tmp_path / 'out'), '--num', '1', '--split', 'val', '--score-thr', '0']
+    assert main(['browse', str(leaf), *options, *out]) == 0
+    (picture,) = _pictures(tmp_path / 'out').values()
+    side = (picture.shape[1] - 12) // 3
+    maps = picture[-side:]
+    assert picture.shape[0] > 2 * side  # cameras, three panels from above, two maps
+    for left in (0, side + 6):
+        assert maps[:, left : left + side].std() > 5
+    middle = picture[-2 * side - 30 : -side - 30]
+    assert (np.abs(middle[:, side + 6 : 2 * side].astype(int) - (255, 170, 60)) < 60).all(axis=2).any()
+    assert (np.abs(middle[:, 2 * side + 12 :].astype(int) - PREDICTION_COLOR) < 60).all(axis=2).any()
+
+
+def test_a_pipeline_without_points_says_what_the_teacher_lacks(pair, tmp_path, capsys):
+    out = ['--out', str(tmp_path / 'out'), '--num', '1', '--split', 'val']
+    assert main(['browse', str(NUSCENES), '--detector', *pair[0], *out]) == 2
+    assert 'no points among the inputs' in capsys.readouterr().err
+
+
+def test_two_detectors_of_one_name_are_refused(config, capsys):
+    detector = ['--detector', 'a', 'b.py', 'c.pth']
+    assert main(['browse', str(config), *detector, *detector]) == 2
+    assert "detectors need different names, got ['a', 'a']" in capsys.readouterr().err
+
+
+def test_single_camera_samples_take_no_detectors(config):
+    sample = build_dataset(Config.fromfile(config), 'val', seed=0, epoch=0)[0]
+    with pytest.raises(ConfigError, match='--detector draws into multi-view samples only'):
+        draw(sample, None, {'teacher': None})
+
+
+def test_a_nuscenes_pipeline_that_loads_annotations_is_left_alone(tiny_nuscenes, monkeypatch):
+    monkeypatch.setenv('NUSCENES_ROOT', str(tiny_nuscenes))
+    dataset = build_dataset(Config.fromfile(NUSCENES), 'train', seed=0, epoch=0)
+    assert [type(step).__name__ for step in dataset.pipeline.transforms].count('LoadAnnotations3D') == 1
 
 
 def test_a_number_below_one_is_refused(config, capsys):

@@ -23,13 +23,16 @@ class Scores(BaseMetric):
         return dict(AP=self.scores.pop(0))
 
 
-def runner(student, teacher, iteration=0):
+def runner(student, *teachers, teacher=None, iteration=0):
+    """A run whose models score as said; further teachers than the first are the first under other names."""
+    scores = teachers or (teacher,)
+    model = build_distiller()
+    for name in ('assistant', 'other')[: len(scores) - 1]:
+        model.bank.teachers[name] = model.bank.teachers['depth']
     loader = [batch()]
     loader_with_dataset = type('Loader', (list,), dict(dataset=range(2)))(loader)
-    loop = SimpleNamespace(dataloader=loader_with_dataset, evaluator=Evaluator([Scores(student, teacher)]))
-    return SimpleNamespace(
-        model=build_distiller(), val_loop=loop, iter=iteration, logger=MMLogger.get_instance('teacher_check')
-    )
+    loop = SimpleNamespace(dataloader=loader_with_dataset, evaluator=Evaluator([Scores(student, *scores)]))
+    return SimpleNamespace(model=model, val_loop=loop, iter=iteration, logger=MMLogger.get_instance('teacher_check'))
 
 
 def test_a_better_teacher_passes():
@@ -70,3 +73,49 @@ def test_the_student_is_left_in_its_mode():
     prepared.model.train()
     TeacherCheckHook('AP').before_train(prepared)
     assert prepared.model.student.training
+
+
+def test_an_assistant_is_checked_beside_the_teacher():
+    with pytest.raises(ConfigError, match=r'^teacher assistant is no better .* AP 11.00 against 12.00'):
+        TeacherCheckHook('AP').before_train(runner(12.0, 40.0, 11.0))
+
+
+def test_all_that_are_no_better_are_named_at_once():
+    with pytest.raises(ConfigError, match=r'(?s)teacher depth is no better .*teacher assistant is no better'):
+        TeacherCheckHook('AP').before_train(runner(12.0, 10.0, 11.0))
+
+
+def test_one_may_be_weak_and_the_other_not():
+    prepared = runner(12.0, 40.0, 11.0)
+    warnings = []
+    prepared.logger = SimpleNamespace(info=lambda text: None, warning=warnings.append)
+    TeacherCheckHook('AP', on_failure=dict(depth='raise', assistant='warn')).before_train(prepared)
+    assert 'teacher assistant' in warnings[0]
+    with pytest.raises(ConfigError, match='teacher depth is no better'):
+        TeacherCheckHook('AP', on_failure=dict(depth='raise', assistant='warn')).before_train(runner(12.0, 9.0, 11.0))
+
+
+def test_each_has_its_own_margin():
+    TeacherCheckHook('AP', margin=dict(depth=10.0, assistant=0.0)).before_train(runner(12.0, 40.0, 13.0))
+    with pytest.raises(ConfigError, match=r'teacher assistant .*margin 2.0'):
+        TeacherCheckHook('AP', margin=dict(depth=0.0, assistant=2.0)).before_train(runner(12.0, 40.0, 13.0))
+
+
+def test_each_has_its_own_metric():
+    class Two(Scores):
+        def compute_metrics(self, results):
+            return dict(zip(('AP', 'BEV'), self.scores.pop(0), strict=True))
+
+    prepared = runner(0.0, 0.0, 0.0)
+    prepared.val_loop.evaluator = Evaluator([Two((10.0, 20.0), (30.0, 5.0), (5.0, 30.0))])
+    TeacherCheckHook(dict(depth='AP', assistant='BEV')).before_train(prepared)
+
+
+def test_a_dictionary_names_every_teacher():
+    with pytest.raises(ConfigError, match=r'margin is for assistent, but the teachers are depth'):
+        TeacherCheckHook('AP', margin=dict(assistent=1.0)).before_train(runner(1.0, 2.0))
+
+
+def test_a_choice_that_does_not_exist_is_named():
+    with pytest.raises(ConfigError, match="not 'ignore'"):
+        TeacherCheckHook('AP', on_failure=dict(depth='raise', assistant='ignore'))

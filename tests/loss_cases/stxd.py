@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 
 from loss_cases.case import Arguments, Case
+from mono_distill.losses.center_detections import center_detection_loss
 from mono_distill.losses.center_response import center_response_loss
 from mono_distill.losses.cross_correlation import cross_correlation_loss
 from mono_distill.losses.quality_response import quality_response_loss
+from mono_distill.losses.query_response import query_response_loss
 from mono_distill.losses.temporal_similarity import temporal_similarity_loss
 
 BATCH, POINTS, CHANNELS, FRAMES, ANCHORS = 3, 7, 4, 2, 5
@@ -72,6 +74,18 @@ def matched_predictions(dtype=torch.float32) -> Arguments:
     return {**aligned_predictions(dtype), 'student': predictions(STUDENTS, dtype), 'pairs': pairs}
 
 
+def decoder_layers(dtype=torch.float32) -> Arguments:
+    """Two layers, each with its own pairs."""
+    one = matched_predictions(dtype)
+    other = {**one['pairs'], 'student': torch.tensor([[0, 1, 2], [5, 4, 0], [2, 0, 0]])}
+    layers = [predictions(STUDENTS, dtype), predictions(STUDENTS, dtype)]
+    return {**one, 'student': layers, 'pairs': [one['pairs'], other]}
+
+
+def no_pairs_in_any_layer() -> Arguments:
+    return dict(pairs=[no_pair()['pairs']] * 2)
+
+
 def no_pair() -> Arguments:
     index = torch.zeros(BATCH, 3, dtype=torch.long)
     return dict(pairs=dict(student=index, teacher=index, valid=index.bool()))
@@ -118,6 +132,32 @@ def no_cells() -> Arguments:
 
 def one_cell() -> Arguments:
     return dict(quality=[torch.ones(BATCH, 1)] * 2, cells=[torch.full((BATCH, 1), 6)] * 2)
+
+
+def detected_objects(dtype=torch.float32) -> Arguments:
+    """Detections of the three classes of two tasks; the last image has one."""
+    heads = center_heads(dtype)
+    detections = dict(
+        cells=torch.tensor([[3, 11, 6, 0], [7, 7, 2, 0], [9, 0, 0, 0]]),
+        labels=torch.tensor([[0, 2, 1, 0], [1, 0, 2, 0], [2, 0, 0, 0]]),
+    )
+    quality = torch.tensor([[0.9, 0.4, 0.2, 0.0], [0.3, 0.8, 0.1, 0.0], [0.6, 0.0, 0.0, 0.0]], dtype=dtype)
+    return dict(student=heads['student'], teacher=heads['teacher'], detections=detections, quality=quality)
+
+
+def no_detection() -> Arguments:
+    index = torch.zeros(BATCH, 4, dtype=torch.long)
+    return dict(detections=dict(cells=index, labels=index), quality=torch.zeros(BATCH, 4))
+
+
+def no_detection_slot() -> Arguments:
+    index = torch.zeros(BATCH, 0, dtype=torch.long)
+    return dict(detections=dict(cells=index, labels=index), quality=torch.zeros(BATCH, 0))
+
+
+def one_detection() -> Arguments:
+    index = torch.ones(BATCH, 1, dtype=torch.long)
+    return dict(detections=dict(cells=6 * index, labels=index), quality=torch.ones(BATCH, 1))
 
 
 CASES = {
@@ -213,11 +253,26 @@ CASES = {
     'quality_response_printed': Case(
         quality_response_loss, 'QualityResponseLoss', aligned_predictions, dict(normalizer='none'), channel_dim=-1
     ),
+    'query_response': Case(
+        query_response_loss,
+        'QueryResponseLoss',
+        decoder_layers,
+        exact_zero=False,
+        without_objects=dict(no_quality=no_quality, no_pairs=no_pairs_in_any_layer),
+        channel_dim=-1,
+    ),
     'center_response': Case(
         center_response_loss,
         'CenterResponseLoss',
         center_heads,
         without_objects=dict(cells_without_quality=cells_without_quality, no_cells=no_cells),
         one_object=one_cell,
+    ),
+    'center_detections': Case(
+        center_detection_loss,
+        'CenterDetectionLoss',
+        detected_objects,
+        without_objects=dict(no_detection=no_detection, no_slot=no_detection_slot),
+        one_object=one_detection,
     ),
 }

@@ -188,3 +188,17 @@ def test_an_empty_list_of_heatmaps_is_named(name):
 def test_options_that_do_not_exist_are_refused_when_built(options, message):
     with pytest.raises(ConfigError, match=message):
         BEVRegions(**GRID, **options)
+
+
+def test_heads_may_come_as_a_center_head_returns_them():
+    boxes = boxes_of(box(0, 2, 2, 1))
+    seen, truth = heat((0, 1, 1), (1, 7, 5), (1, 4, 3), value=logit(0.8)), heat((1, 7, 5), value=1.0)
+    seen = torch.where(seen == 0, -9.0, seen)
+    # One task a class; other maps of the head are not looked at.
+    heads = tuple([dict(heatmap=task, reg=torch.zeros(1, 2, 8, 6))] for task in seen.split(1, 1))
+    truths = list(truth.split(1, 1))
+    expected = bev_regions(boxes, None, seen, truth, **GRID)
+    found = BEVRegions(**GRID)(boxes, None, heads, truths)
+    assert expected['false_positive'].any()
+    for name, weights in expected.items():
+        assert torch.equal(found[name], weights), name

@@ -34,6 +34,11 @@ class CacheTransforms(BaseTransform):
         self.transforms = Compose([TRANSFORMS.build(dict(transform)) for transform in transforms])
         self._results: dict[int, dict[str, Any]] = {}
 
+    @property
+    def past_keyframes(self) -> int:
+        """Earlier key-frames that the transforms inside ask the data set for."""
+        return max((getattr(step, 'past_keyframes', 0) for step in self.transforms.transforms), default=0)
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Return the kept result of this frame, or make it."""
         key = results.get('sample_idx')

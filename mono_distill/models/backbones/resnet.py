@@ -19,6 +19,7 @@ from mono_distill.utils.errors import CheckpointError, ConfigError
 
 TIMM = 'timm'
 _CLASSIFIER = 'fc.'
+_STAGES = 4
 
 
 @MODELS.register_module()
@@ -83,7 +84,9 @@ class ImageNetResNet(ResNet):
         Raises:
             CheckpointError: If keys are missing, unexpected or of another shape.
         """
-        kept = {key: value for key, value in weights.items() if not key.startswith(_CLASSIFIER)}
+        # Stages that this model does without (num_stages below 4) are as little of it as the classifier.
+        absent = (_CLASSIFIER, *(f'layer{stage}.' for stage in range(self.num_stages + 1, _STAGES + 1)))
+        kept = {key: value for key, value in weights.items() if not key.startswith(absent)}
         dropped = [key for key in weights if key not in kept]
         report = compare_state(kept, self.state_dict(), dropped=dropped)
         report.require_complete(source)

@@ -31,7 +31,7 @@ def combine_depth_bins(depth: Tensor, log_variance: Tensor) -> tuple[Tensor, Ten
         log_variance: The same shape, :math:`s`.
 
     Returns:
-        Depth in metres and confidence in [0, 1/e], both ``(...)``.
+        Depth in metres and confidence in [0, 1], both ``(...)``.
 
     Example:
         >>> combine_depth_bins(torch.tensor([[10.0, 20.0]]), torch.tensor([[0.0, 0.0]]))

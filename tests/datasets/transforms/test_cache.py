@@ -51,3 +51,16 @@ def test_a_transform_that_returns_nothing_is_an_error(cache):
 def test_an_empty_list_is_refused():
     with pytest.raises(ConfigError, match='LoadMonoImage first'):
         CacheTransforms([])
+
+
+def test_the_key_frames_that_loaders_inside_ask_for_are_asked_for():
+    loaders = [
+        dict(type='mono_distill.LoadMultiViewImages', num_frames=2),
+        dict(type='mono_distill.LoadLidarSweeps', num_past=2),
+    ]
+    assert CacheTransforms(loaders[:1]).past_keyframes == 1
+    assert CacheTransforms(loaders).past_keyframes == 2
+
+
+def test_other_loaders_ask_for_no_key_frames(cache):
+    assert cache.past_keyframes == 0

@@ -54,6 +54,13 @@ def test_without_weights_it_is_mmdets(pretrained):
     assert [m.shape[1] for m in backbone(torch.zeros(2, 3, 64, 64))] == [128, 256, 512]
 
 
+def test_stages_that_the_model_does_without_are_dropped(weights):
+    backbone = ImageNetResNet(18, num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,))
+    report = backbone.load_imagenet_weights(weights)
+    assert holds(backbone, weights)
+    assert {key.split('.')[0] for key in report.dropped} == {'layer4', 'fc'}
+
+
 def test_weights_that_do_not_fit_are_refused_whole(weights):
     backbone = ImageNetResNet(18)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
