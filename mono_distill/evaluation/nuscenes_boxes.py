@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mono_distill.datasets.nuscenes.classes import DEFAULT_ATTRIBUTES, DETECTION_RANGES
 from mono_distill.utils.errors import ConfigError, DataError, NonFiniteError
 
 # The benchmark's limit for a sample.
@@ -75,6 +74,9 @@ def result_entries(sample: Mapping[str, Any], classes: Sequence[str]) -> list[di
         ConfigError: A class is none of nuScenes' ten.
         NonFiniteError: A prediction holds NaN or infinity.
     """
+    # Data sets import mmdet3d; who imports a metric need not.
+    from mono_distill.datasets.nuscenes.classes import DETECTION_RANGES
+
     unknown = [name for name in classes if name not in DETECTION_RANGES]
     if unknown:
         raise ConfigError(f'nuScenes evaluates {", ".join(DETECTION_RANGES)}; not {", ".join(unknown)}.')
@@ -158,4 +160,6 @@ def rigid(matrix: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _default(name: str) -> str:
+    from mono_distill.datasets.nuscenes.classes import DEFAULT_ATTRIBUTES
+
     return DEFAULT_ATTRIBUTES[name]

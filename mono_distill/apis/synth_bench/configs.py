@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mono_distill.apis.launch import load_config
 from mono_distill.apis.synth_bench.plan import (
     BASE,
+    FEATURE_ARMS,
     PSEUDO,
     SHUFFLED,
     TEACHERS,
@@ -196,6 +197,12 @@ def _on_objects(config: Config, _setting: Setting) -> None:
         config.model.taps.pop(tap, None)
 
 
+def _on_objects_strongly(config: Config, setting: Setting) -> None:
+    """Features on objects alone, with a weight that lets them outweigh the student's own losses."""
+    _on_objects(config, setting)
+    config.model.losses.feature.weight *= 30
+
+
 def _shuffled(config: Config, _setting: Setting) -> None:
     config.train_dataloader.dataset.ann_file = SHUFFLED_INFOS
 
@@ -234,7 +241,7 @@ _ARM_EDITS = {
     'dense_features': _paint_truth,
     'monoskd_unlabelled': _pseudo_regions,
     SHUFFLED: _shuffled,
-    **{f'{arm}{teacher}': _on_objects for arm in ('l2', 'dasfd') for teacher in ('', '_random', '_shuffled')},
+    **{arm: _on_objects_strongly if '_strong' in arm else _on_objects for arm in FEATURE_ARMS},
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mono_distill.apis.synth_bench.plan import Plan, Setting, World
+from mono_distill.apis.synth_bench.plan import FEATURE_ARMS, Plan, Setting, World
 
 _MAIN = Setting(
     title='600 labelled frames',
@@ -15,8 +15,6 @@ _MAIN = Setting(
     arm_epochs=56,
 )
 _FEW_ARMS = ('control', 'monoskd', 'monoskd_unlabelled', 'pseudo_labels', 'monoskd_pseudo', 'dense_gt')
-# What a teacher that knows nothing does to a student, by plain L2 and by DASFD.
-_TEACHER_ARMS = ('l2', 'dasfd', 'l2_random', 'dasfd_random', 'l2_shuffled', 'dasfd_shuffled')
 _SIDE = replace(_MAIN, arms=('control', 'monoskd'), seeds=2, arm_epochs=28)
 
 
@@ -52,7 +50,8 @@ def default_plan(seeds: int = 5) -> Plan:
             title='600 labelled frames, stopped early',
             start='main',
             seeds=3,
-            side_arms=_TEACHER_ARMS,
+            # What a teacher that knows nothing does to a student, by plain L2 and by DASFD.
+            side_arms=FEATURE_ARMS,
             side_seeds=3,
             arm_epochs=10,
         ),

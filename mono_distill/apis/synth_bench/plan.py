@@ -48,8 +48,21 @@ ARMS = {
     'dasfd_random': 'DASFD, teacher with random weights',
     'l2_shuffled': "L2 of features, teacher of other frames' depth maps",
     'dasfd_shuffled': "DASFD, teacher of other frames' depth maps",
+    'l2_strong': 'L2 of features, 30 times the weight',
+    'dasfd_strong': 'DASFD, 30 times the weight',
+    'l2_strong_random': 'L2 of features, 30 times the weight, teacher with random weights',
+    'dasfd_strong_random': 'DASFD, 30 times the weight, teacher with random weights',
+    'l2_strong_shuffled': "L2 of features, 30 times the weight, teacher of other frames' depth maps",
+    'dasfd_strong_shuffled': "DASFD, 30 times the weight, teacher of other frames' depth maps",
     PSEUDO: 'detection of the pseudo-labels',
 }
+# Features on objects alone, plain or weighed by uncertainty, from the teacher or from one that knows nothing.
+FEATURE_ARMS = tuple(
+    f'{loss}{weight}{teacher}'
+    for teacher in ('', '_random', '_shuffled')
+    for weight in ('', '_strong')
+    for loss in ('l2', 'dasfd')
+)
 # Arms that need the teacher's checkpoint, and those that need its detections as labels.
 TAUGHT = (
     'monoskd',
@@ -62,23 +75,13 @@ TAUGHT = (
     'monoskd_pseudo',
     'monodistill',
     'monostl',
-    'l2',
-    'dasfd',
-    'l2_random',
-    'dasfd_random',
-    'l2_shuffled',
-    'dasfd_shuffled',
+    *FEATURE_ARMS,
 )
 DENSE = 'dense_gt'
 # What an arm is compared with: the same training without a teacher, and the same without what the teacher alone knows:
 # dense supervision by ground truth, or the teacher's detections as plain labels. DASFD is compared with plain L2.
 _SECOND = {
-    'l2': None,
-    'l2_random': None,
-    'l2_shuffled': None,
-    'dasfd': 'l2',
-    'dasfd_random': 'l2_random',
-    'dasfd_shuffled': 'l2_shuffled',
+    **{arm: arm.replace('dasfd', 'l2') if arm.startswith('dasfd') else None for arm in FEATURE_ARMS},
     'monoskd_unlabelled': 'pseudo_labels',
     'monoskd_pseudo': 'pseudo_labels',
     'pseudo_labels': None,

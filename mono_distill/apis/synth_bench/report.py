@@ -22,7 +22,18 @@ from mono_distill.apis.synth_bench.analysis import (
     plain,
 )
 from mono_distill.apis.synth_bench.configs import Folders
-from mono_distill.apis.synth_bench.plan import ARMS, BASE, CONTROL, DENSE, PRIMARY, TEACHER, Plan, Run, controls_of
+from mono_distill.apis.synth_bench.plan import (
+    ARMS,
+    BASE,
+    CONTROL,
+    DENSE,
+    FEATURE_ARMS,
+    PRIMARY,
+    TEACHER,
+    Plan,
+    Run,
+    controls_of,
+)
 from mono_distill.apis.synth_bench.schedule import finished
 from mono_distill.apis.synth_bench.statistics import Interval
 from mono_distill.utils.atomic import atomic_path
@@ -34,7 +45,7 @@ _FIRST = next(iter(MEASURES))
 _SHORT = {
     DENSE: 'dense ground truth',
     'pseudo_labels': 'pseudo-labels',
-    **dict.fromkeys(('l2', 'l2_random', 'l2_shuffled'), 'plain L2'),
+    **dict.fromkeys((arm for arm in FEATURE_ARMS if arm.startswith('l2')), 'plain L2'),
 }
 
 

@@ -7,7 +7,7 @@ from mono_distill.registry import MODELS
 
 def test_one_convolution_makes_depth_and_context():
     transformer = MODELS.build(
-        dict(type='LSSViewTransformer', in_channels=256, out_channels=64, d_bound=(1.0, 60.0, 1.0))
+        dict(type='mono_distill.LSSViewTransformer', in_channels=256, out_channels=64, d_bound=(1.0, 60.0, 1.0))
     )
     assert sum(parameter.numel() for parameter in transformer.parameters()) == (256 + 1) * (59 + 64)
     features = torch.randn(1, 6, 256, 2, 3)
