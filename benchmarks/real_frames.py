@@ -61,7 +61,7 @@ class Student:
 
 STUDENTS = {
     'monodle': Student('MonoDLE', CONFIGS / 'students' / 'monodle_tiny_kitti.py'),
-    'didm3d': Student('DID-M3D', CONFIGS / 'students' / 'didm3d_tiny_kitti.py', ('train_dataloader.dataset.times=30',)),
+    'didm3d': Student('DID-M3D', CONFIGS / 'students' / 'didm3d_tiny_kitti.py', ('train_dataloader.dataset.times=60',)),
     'monodetr': Student(
         'MonoDETR',
         CONFIGS / 'students' / 'monodetr_tiny_kitti.py',
