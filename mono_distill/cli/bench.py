@@ -1,18 +1,28 @@
-"""``mono-distill bench``: the benchmark on the embedded world."""
+"""``mono-distill bench``: the benchmark on the embedded world, and paired studies."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mono_distill.cli.long_runs import INTERRUPTED, default_workers, termination_as_interrupt
+
+if TYPE_CHECKING:
+    from mono_distill.apis.synth_bench.plan import Run
 
 SYNTH_TEXT = """\
 Makes the worlds, trains teachers, students and every arm of the plan with paired seeds, evaluates each once on the test
 split, and writes the tables. Finished runs are kept: stop it with Ctrl-C and run the same command again. A part of the
 plan is chosen with --settings and --arms; what those need is trained too.
+"""
+
+STUDY_TEXT = """\
+Makes the data of a study, trains what its file names with paired seeds, tests every training once, and writes the
+table. Finished runs are kept: stop it with Ctrl-C and run the same command again.
 """
 
 
@@ -22,11 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     synth = benches.add_parser('synth', help='run the benchmark on the embedded world', description=SYNTH_TEXT)
     _add_work(synth)
     synth.add_argument('--seeds', type=int, default=5, help='paired seeds of the main setting (default: %(default)s)')
-    synth.add_argument('--workers', type=int, default=default_workers(), help='runs at a time (default: %(default)s)')
+    _add_pace(synth)
     synth.add_argument('--settings', nargs='+', metavar='NAME', help='only these settings (default: all)')
     synth.add_argument('--arms', nargs='+', metavar='NAME', help='only these arms (default: all)')
     synth.add_argument('--plan', type=Path, help='another plan (JSON, as PLAN in the work folder)')
-    synth.add_argument('--minutes', type=float, help='begin no run after so many minutes')
     synth.add_argument('--out', type=Path, help='write OUT/results.json, runs.csv, summary.csv and the tables')
     synth.add_argument('--report-only', action='store_true', help='train nothing: write the tables of what is there')
     synth.set_defaults(bench_run=_synth)
@@ -35,6 +44,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_work(one)
     one.add_argument('--no-test', action='store_true', help='leave the test split alone (for choosing settings)')
     one.set_defaults(bench_run=_one)
+    study = benches.add_parser('study', help='compare trainings over paired seeds', description=STUDY_TEXT)
+    study.add_argument('file', type=Path, help='the study, such as benchmarks/studies/monotakd.py')
+    _add_work(study)
+    study.add_argument('--seeds', type=int, help="paired seeds (default: the study's)")
+    study.add_argument('--trainings', nargs='+', metavar='NAME', help='only these, and what they need (default: all)')
+    _add_pace(study)
+    study.add_argument('--out', type=Path, help='write OUT.md and OUT.json')
+    study.add_argument('--report-only', action='store_true', help='train nothing: write the table of what is there')
+    study.set_defaults(bench_run=_study)
+    study_run = benches.add_parser('study-run', help='execute one run of a study in this process')
+    study_run.add_argument('file', type=Path, help='the study')
+    study_run.add_argument('id', help='study/training/seed')
+    _add_work(study_run)
+    study_run.set_defaults(bench_run=_study_run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,6 +72,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work', type=Path, required=True, help='folder for data, runs and logs')
+
+
+def _add_pace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--workers', type=int, default=default_workers(), help='runs at a time (default: %(default)s)')
+    parser.add_argument('--minutes', type=float, help='begin no run after so many minutes')
 
 
 def _synth(args: argparse.Namespace) -> int:
@@ -73,9 +101,47 @@ def _synth(args: argparse.Namespace) -> int:
 
         for path in write_report(runs, plan, folders, args.out):
             _say(f'wrote {path}')
-    if left:
-        _say(f'time ran out before {len(left)} runs: {", ".join(one.id for one in left)}')
-    return 3 if left else 0
+    return _left(left)
+
+
+def _left(runs: Sequence[Run]) -> int:
+    if runs:
+        _say(f'time ran out before {len(runs)} runs: {", ".join(one.id for one in runs)}')
+    return 3 if runs else 0
+
+
+def _study(args: argparse.Namespace) -> int:
+    from mono_distill.apis.paired_study.execute import make_data
+    from mono_distill.apis.paired_study.report import write_report
+    from mono_distill.apis.paired_study.study import Study
+    from mono_distill.apis.synth_bench.configs import Folders
+    from mono_distill.apis.synth_bench.schedule import run_all
+
+    study, folders = Study.load(args.file), Folders(args.work.resolve())
+    runs = study.runs(args.trainings, args.seeds)
+    left: list[Run] = []
+    if not args.report_only:
+        folders.work.mkdir(parents=True, exist_ok=True)
+        make_data(study, folders, say=_say)
+        command = ('bench', 'study-run', str(args.file.resolve()))
+        left = run_all(runs, study, folders, workers=args.workers, command=command, minutes=args.minutes, say=_say)
+    if args.out is not None:
+        for path in write_report(study, folders, args.out, seeds=args.seeds):
+            _say(f'wrote {path}')
+    return _left(left)
+
+
+def _study_run(args: argparse.Namespace) -> int:
+    from mono_distill.apis.paired_study.execute import execute
+    from mono_distill.apis.paired_study.study import Study
+    from mono_distill.apis.synth_bench.configs import Folders
+    from mono_distill.apis.synth_bench.plan import Run
+
+    study, run = Study.load(args.file), Run.parse(args.id)
+    result = execute(run, study, Folders(args.work.resolve()))
+    key = next(iter(study.metrics.values()))
+    _say(f'{run.id}: {key} {result["test"][key]:.4f}')
+    return 0
 
 
 def _one(args: argparse.Namespace) -> int:

@@ -189,18 +189,24 @@ def _only(losses: tuple[str, ...]) -> Any:
     return edit
 
 
-def _on_objects(config: Config, _setting: Setting) -> None:
-    """Features on objects alone."""
-    for name in set(config.model.losses) - {'feature'}:
-        del config.model.losses[name]
-    for tap in ('s_head', 't_head', 't_log_scale'):
-        config.model.taps.pop(tap, None)
+def _on_objects(arm: str) -> Any:
+    """Features on objects alone, in one of their forms."""
 
+    def edit(config: Config, _setting: Setting) -> None:
+        model = config.model
+        for name in set(model.losses) - {'feature'}:
+            del model.losses[name]
+        for tap in ('s_head', 't_head', 't_log_scale'):
+            model.taps.pop(tap, None)
+        if '_strong' in arm:
+            # Now they outweigh the student's own losses.
+            model.losses.feature.weight *= 30
+        if '_direct' in arm:
+            # An adapter could learn to say whatever the teacher says; without one the student must.
+            del model.adapters
+            model.losses.feature.inputs.student = 's'
 
-def _on_objects_strongly(config: Config, setting: Setting) -> None:
-    """Features on objects alone, with a weight that lets them outweigh the student's own losses."""
-    _on_objects(config, setting)
-    config.model.losses.feature.weight *= 30
+    return edit
 
 
 def _shuffled(config: Config, _setting: Setting) -> None:
@@ -241,7 +247,7 @@ _ARM_EDITS = {
     'dense_features': _paint_truth,
     'monoskd_unlabelled': _pseudo_regions,
     SHUFFLED: _shuffled,
-    **{arm: _on_objects_strongly if '_strong' in arm else _on_objects for arm in FEATURE_ARMS},
+    **{arm: _on_objects(arm) for arm in FEATURE_ARMS},
 }
 
 

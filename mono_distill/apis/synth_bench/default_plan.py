@@ -51,7 +51,7 @@ def default_plan(seeds: int = 5) -> Plan:
             start='main',
             seeds=3,
             # What a teacher that knows nothing does to a student, by plain L2 and by DASFD.
-            side_arms=FEATURE_ARMS,
+            side_arms=tuple(FEATURE_ARMS),
             side_seeds=3,
             arm_epochs=10,
         ),

@@ -42,27 +42,22 @@ ARMS = {
     'all_labels': 'control with the labels of all frames',
     'monodistill': 'MonoDistill',
     'monostl': 'MonoSTL',
-    'l2': 'L2 of features on objects',
-    'dasfd': 'DASFD: the same, weighed by uncertainty',
-    'l2_random': 'L2 of features, teacher with random weights',
-    'dasfd_random': 'DASFD, teacher with random weights',
-    'l2_shuffled': "L2 of features, teacher of other frames' depth maps",
-    'dasfd_shuffled': "DASFD, teacher of other frames' depth maps",
-    'l2_strong': 'L2 of features, 30 times the weight',
-    'dasfd_strong': 'DASFD, 30 times the weight',
-    'l2_strong_random': 'L2 of features, 30 times the weight, teacher with random weights',
-    'dasfd_strong_random': 'DASFD, 30 times the weight, teacher with random weights',
-    'l2_strong_shuffled': "L2 of features, 30 times the weight, teacher of other frames' depth maps",
-    'dasfd_strong_shuffled': "DASFD, 30 times the weight, teacher of other frames' depth maps",
     PSEUDO: 'detection of the pseudo-labels',
 }
-# Features on objects alone, plain or weighed by uncertainty, from the teacher or from one that knows nothing.
-FEATURE_ARMS = tuple(
-    f'{loss}{weight}{teacher}'
-    for teacher in ('', '_random', '_shuffled')
-    for weight in ('', '_strong')
-    for loss in ('l2', 'dasfd')
-)
+# Features on objects alone, plain or weighed by uncertainty; in usual or 30 times the weight; through a trained adapter
+# or without one; from the teacher or from one that knows nothing.
+FEATURE_ARMS = {
+    f'{loss}{weight}{form}{teacher}': f'{loss_title}{weight_title}{form_title}{teacher_title}'
+    for teacher, teacher_title in {
+        '': '',
+        '_random': ', teacher with random weights',
+        '_shuffled': ", teacher of other frames' depth maps",
+    }.items()
+    for form, form_title in {'': '', '_direct': ', no adapter'}.items()
+    for weight, weight_title in {'': '', '_strong': ', 30 times the weight'}.items()
+    for loss, loss_title in {'l2': 'L2 of features on objects', 'dasfd': 'DASFD (by uncertainty)'}.items()
+}
+ARMS |= FEATURE_ARMS
 # Arms that need the teacher's checkpoint, and those that need its detections as labels.
 TAUGHT = (
     'monoskd',

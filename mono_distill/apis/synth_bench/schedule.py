@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mono_distill.apis.synth_bench.configs import Folders
-from mono_distill.apis.synth_bench.plan import Plan, Run
+from mono_distill.apis.synth_bench.plan import Run
 from mono_distill.utils.errors import DataError
 
 # One thread a run: two runs of one thread are faster than one run of two. Blocks of activations stay with the process
@@ -28,9 +28,23 @@ ENVIRONMENT = {
 _POLL = 0.5
 
 Say = Callable[[str], None]
+# What begins one run in a process of its own: followed by its id and the work folder.
+RUN_COMMAND = ('bench', 'run')
 
 
-def finished(run: Run, plan: Plan, folders: Folders) -> dict[str, Any] | None:
+class RunPlan(Protocol):
+    """What is asked about runs: those they need, and a digest of everything their results depend on."""
+
+    def needs(self, run: Run) -> list[Run]:
+        """Runs that have to be finished before."""
+        ...
+
+    def fingerprint(self, run: Run) -> str:
+        """A finished run with another one is stale."""
+        ...
+
+
+def finished(run: Run, plan: RunPlan, folders: Folders) -> dict[str, Any] | None:
     """Return the result of a run that is there and belongs to this plan, or ``None``."""
     try:
         result: dict[str, Any] = json.loads(folders.result(run).read_text())
@@ -41,10 +55,11 @@ def finished(run: Run, plan: Plan, folders: Folders) -> dict[str, Any] | None:
 
 def run_all(
     runs: Sequence[Run],
-    plan: Plan,
+    plan: RunPlan,
     folders: Folders,
     *,
     workers: int = 1,
+    command: Sequence[str] = RUN_COMMAND,
     options: Sequence[str] = (),
     minutes: float | None = None,
     say: Say | None = None,
@@ -58,7 +73,8 @@ def run_all(
         plan: Their plan, which is in the work folder.
         folders: The work folder.
         workers: Runs side by side.
-        options: Further options of ``mono-distill bench run``.
+        command: What executes one run: arguments of ``mono-distill``, before the run's id.
+        options: Further options of that command.
         minutes: Begin no run after so many minutes.
         say: Takes a line about every run that begins or ends.
 
@@ -86,7 +102,7 @@ def run_all(
                 time.sleep(_POLL)
                 continue
             waiting.remove(chosen)
-            active[chosen] = _start(chosen, folders, options)
+            active[chosen] = _start(chosen, folders, command, options)
             say(f'{chosen.id} begins')
     finally:
         for process in active.values():
@@ -96,12 +112,12 @@ def run_all(
     return []
 
 
-def _start(run: Run, folders: Folders, options: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(run: Run, folders: Folders, command: Sequence[str], options: Sequence[str]) -> subprocess.Popen[bytes]:
     folder = folders.run(run)
     folder.mkdir(parents=True, exist_ok=True)
     # A result of another plan must not be taken for this run's.
     folders.result(run).unlink(missing_ok=True)
-    call = [sys.executable, '-m', 'mono_distill.cli.main', 'bench', 'run', run.id, '--work', str(folders.work)]
+    call = [sys.executable, '-m', 'mono_distill.cli.main', *command, run.id, '--work', str(folders.work)]
     with (folder / 'log.txt').open('wb') as log:
         # In a session of its own: Ctrl-C reaches this process alone, which then stops the runs.
         return subprocess.Popen(
@@ -113,7 +129,7 @@ def _start(run: Run, folders: Folders, options: Sequence[str]) -> subprocess.Pop
         )
 
 
-def _close(run: Run, process: subprocess.Popen[bytes], plan: Plan, folders: Folders, say: Say) -> None:
+def _close(run: Run, process: subprocess.Popen[bytes], plan: RunPlan, folders: Folders, say: Say) -> None:
     result = finished(run, plan, folders)
     if process.returncode != 0 or result is None:
         log = folders.run(run) / 'log.txt'

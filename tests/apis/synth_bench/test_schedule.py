@@ -42,7 +42,7 @@ def stand_in(tmp_path, monkeypatch):
             """).format(body=body)
         )
 
-        def start(run, folders, options):
+        def start(run, folders, command, options):
             folders.run(run).mkdir(parents=True, exist_ok=True)
             folders.result(run).unlink(missing_ok=True)
             with (folders.run(run) / 'log.txt').open('wb') as log:

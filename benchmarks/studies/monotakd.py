@@ -1,0 +1,74 @@
+# MonoTAKD's ladder on the embedded KITTI world: teacher, assistant, student alone, and the student distilled with each
+# of the method's terms. All that are distilled see no labels, as in the paper; `response` is what the teacher's head
+# does alone, so the others against it show what their features add.
+#
+#   mono-distill bench study benchmarks/studies/monotakd.py --work FOLDER --out benchmarks/results/monotakd_ladder
+title = 'MonoTAKD on the embedded KITTI world'
+metrics = {
+    '3D@0.5': 'KITTI/Car_3D_AP40_moderate_loose',
+    'BEV@0.5': 'KITTI/Car_BEV_AP40_moderate_loose',
+    'BEV@0.7': 'KITTI/Car_BEV_AP40_moderate_strict',
+}
+seeds = 3
+data = [
+    'synth kitti --out {work}/data/train --frames 600 --val-share 0.0 --image-scale 0.25 --seed 31 --resume',
+    'synth kitti --out {work}/data/test --frames 300 --val-share 0.0 --image-scale 0.25 --seed 32 --resume',
+    'prepare kitti --root {work}/data/train',
+    'prepare kitti --root {work}/data/test',
+]
+_epochs = 3
+options = {
+    'train_dataloader.dataset.times': 1,
+    'train_dataloader.dataset.dataset.data_root': '{work}/data/train',
+    'train_dataloader.dataset.dataset.ann_file': 'kitti_infos_trainval.pkl',
+    'train_dataloader.dataset.dataset.image_scale': 0.25,
+    'test_dataloader.dataset.data_root': '{work}/data/test',
+    'test_dataloader.dataset.ann_file': 'kitti_infos_trainval.pkl',
+    'test_dataloader.dataset.image_scale': 0.25,
+    'test_evaluator.ann_file': '{work}/data/test/kitti_infos_trainval.pkl',
+    'test_evaluator.image_scale': 0.25,
+    'test_evaluator.repeat': 1,
+    'train_cfg.max_epochs': _epochs,
+    'param_scheduler.1.end': _epochs,
+}
+_distillation = dict(
+    config='mono_distill::monotakd_tuned_tiny_kitti.py',
+    start='base',
+    teachers=dict(lidar='teacher', assistant='assistant'),
+    against=['control', 'response'],
+)
+trainings = dict(
+    teacher=dict(
+        title='teacher: PointPillars', config='mono_distill::teachers/pointpillars_tiny_bev_kitti.py', shared=True
+    ),
+    assistant=dict(
+        title='assistant: told the depth', config='mono_distill::assistants/caddn_tiny_lidar_kitti.py', shared=True
+    ),
+    base=dict(title='student before they part', config='mono_distill::students/caddn_tiny_kitti.py'),
+    control=dict(
+        title='control: student trained on with labels',
+        config='mono_distill::students/caddn_tiny_kitti.py',
+        start='base',
+    ),
+    response=dict(
+        _distillation,
+        title="response: the teacher's head alone",
+        losses=['response'],
+        teachers=dict(lidar='teacher'),
+        against=['control'],
+    ),
+    imd=dict(_distillation, title='response and IMD', losses=['imd', 'response']),
+    cmrd=dict(_distillation, title='response and CMRD', losses=['cmrd', 'response']),
+    monotakd=dict(_distillation, title='MonoTAKD: response, IMD and CMRD', against=['control', 'response', 'cmkd']),
+    cmkd=dict(
+        _distillation,
+        title="CMKD's term: response and L2 to the teacher's map",
+        losses=['feature', 'response'],
+        teachers=dict(lidar='teacher'),
+        options={
+            'model.losses.feature': dict(
+                type='mono_distill.FeatureMSELoss', weight=32.0, inputs=dict(student='s_visual', teacher='t_bev')
+            ),
+        },
+    ),
+)
