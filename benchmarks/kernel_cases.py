@@ -29,6 +29,7 @@ from mono_distill.ops import (
     rotated_iou_bev,
     sample_bev,
     soft_rank,
+    voxelize_batch,
 )
 
 REACH, MAP = 51.2, (128, 128)
@@ -75,6 +76,7 @@ def kernels() -> Iterator[Case]:
     yield from lifting()
     yield from drawing()
     yield from sampling()
+    yield from collecting()
     yield from overlaps()
     yield from ranking()
 
@@ -166,6 +168,24 @@ def sampling() -> Iterator[Case]:
         lambda: sample_bev(features, bev_key_points(boxes), **BEV),
         leaves=[features],
         inputs=[boxes],
+    )
+
+
+def collecting() -> Iterator[Case]:
+    """Points of nuScenes' clouds of ten sweeps in pillars of 0.2 m: batch 4, each with one past cloud."""
+    from mmdet3d.models.data_preprocessors.voxelize import VoxelizationByGridShape
+
+    grid = dict(voxel_size=[0.2, 0.2, 8.0], point_cloud_range=[-REACH, -REACH, -5.0, REACH, REACH, 3.0])
+    limits = dict(max_num_points=20, max_voxels=30000)
+    clouds = [torch.randn(250000, 5) * torch.tensor([15.0, 15.0, 1.0, 1.0, 1.0]) for _ in range(8)]
+    layer = VoxelizationByGridShape(**grid, **limits)
+    cells = ((torch.cat(clouds)[:, :2] + REACH) / 0.2).int()
+    yield Case(
+        'hard voxels, 8 clouds of 250000 points',
+        "mmdet3d's layer, cloud by cloud",
+        lambda: torch.cat([layer(cloud)[0] for cloud in clouds]),
+        lambda: voxelize_batch(clouds, **grid, **limits)['voxels'],
+        keys=cells[:, 1] * 512 + cells[:, 0],
     )
 
 

@@ -19,7 +19,7 @@ model['adapters']['s_points'].update(k=300, project=(144, 144))
 model['adapters']['t_points']['k'] = 300
 model['adapters']['past_points']['k'] = 300
 model['targets']['detections']['topk'] = 50
-train_dataloader = dict(dataset=dict(pipeline=_base_.stxd_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=_base_.camera_stxd_pipeline))
 # On a handful of frames that both were trained on, a student can score as high as its teacher: only warn.
 schedule_hook, check_hook = _base_.distill_hooks
 custom_hooks = [*_base_.custom_hooks, schedule_hook, dict(check_hook, on_failure='warn')]

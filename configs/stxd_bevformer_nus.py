@@ -16,7 +16,7 @@ model = dict(
     ),
     **_base_.distill,
 )
-train_dataloader = dict(dataset=dict(pipeline=_base_.stxd_4d_pipeline))
+train_dataloader = dict(dataset=dict(pipeline=_base_.camera_stxd_4d_pipeline))
 custom_hooks = [*_base_.custom_hooks, *_base_.distill_hooks]
 # The check of the teacher before training evaluates it on the validation frames.
 val_dataloader = dict(

@@ -49,7 +49,9 @@ def test_commands_have_the_options_they_show(command):
     _, name, *arguments = shlex.split(command)
     parser = argparse.ArgumentParser()
     importlib.import_module(f'mono_distill.cli.{name}').configure(parser)
-    parser.parse_args(arguments)
+    values = vars(parser.parse_args(arguments)).values()
+    understood = {str(part) for value in values for part in (value if isinstance(value, list) else [value])}
+    assert {argument for argument in arguments if not argument.startswith('-')} <= understood
 
 
 def test_the_program_prints_every_object(place, capsys):

@@ -6,6 +6,6 @@ _base_ = [
     '../_base_/models/bevdet4d_r50.py',
     '../_base_/schedules/adamw_nus_20e_cbgs.py',
 ]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.train_4d_pipeline)))
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.camera_train_4d_pipeline)))
 val_dataloader = dict(dataset=dict(pipeline=_base_.test_4d_pipeline))
 test_dataloader = val_dataloader

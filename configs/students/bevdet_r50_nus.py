@@ -6,3 +6,4 @@ _base_ = [
     '../_base_/models/bevdet_r50.py',
     '../_base_/schedules/adamw_nus_20e_cbgs.py',
 ]
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=_base_.camera_train_pipeline)))

@@ -5,3 +5,4 @@ _base_ = [
     '../_base_/models/bevdet_tiny.py',
     '../_base_/schedules/adamw_nus_tiny.py',
 ]
+train_dataloader = dict(dataset=dict(pipeline=_base_.camera_train_pipeline))

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from mono_distill.adapters.sampled_projection import project_samples
 from mono_distill.ops.point_sampler import Range, check_range, sample_bev
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, ShapeError
@@ -82,13 +83,7 @@ class BEVQuerySampler(nn.Module):
         maps = features if features.dim() == 4 else features.flatten(0, 1)
         places = points.repeat_interleave(frames, dim=0)
         sampled = sample_bev(maps, places, x_range=self.x_range, y_range=self.y_range)
-        if self.linear is not None:
-            if sampled.shape[2] != self.linear.in_features:
-                raise ShapeError(
-                    f'BEVQuerySampler: the map has {sampled.shape[2]} channels, but project begins with '
-                    f'{self.linear.in_features}.'
-                )
-            sampled = self.linear(sampled)
+        sampled = project_samples(sampled, self.linear, owner='BEVQuerySampler')
         return sampled if features.dim() == 4 else sampled.unflatten(0, features.shape[:2])
 
     def extra_repr(self) -> str:

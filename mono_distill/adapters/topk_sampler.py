@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mono_distill.adapters.sampled_projection import project_samples
+from mono_distill.losses.masked import as_float32
 from mono_distill.losses.tensor_dict import head_tasks
 from mono_distill.ops.point_sampler import Range, check_range, sample_bev
 from mono_distill.registry import MODELS
@@ -92,30 +94,34 @@ class BEVTopKSampler(nn.Module):
             frames ``(B, P, k, C)``.
         """
         frames = features.shape[:-3]
-        points = self._points(_class_maximum(heatmap, frames).flatten(0, -3))
-        maps = features.flatten(0, -4)
-        sampled = sample_bev(maps, points, x_range=self.ranges['x_range'], y_range=self.ranges['y_range'])
-        if self.linear is not None:
-            if sampled.shape[2] != self.linear.in_features:
-                raise ShapeError(
-                    f'BEVTopKSampler: the map has {sampled.shape[2]} channels, but project begins with '
-                    f'{self.linear.in_features}.'
-                )
-            sampled = self.linear(sampled)
-        return sampled.unflatten(0, frames)
+        best = _class_maximum(heatmap, frames)
+        cells = best.flatten(-2).topk(min(self.k, best.shape[-2] * best.shape[-1]), dim=-1).indices
+        if self._same_area and features.shape[-2:] == best.shape[-2:]:
+            # The centres of the highest cells are those of cells of the map: nothing lies between, nothing outside.
+            places = cells.unsqueeze(-2).expand(*cells.shape[:-1], features.shape[-3], -1)
+            sampled = as_float32(features.flatten(-2).gather(-1, places)).transpose(-1, -2)
+        else:
+            points, maps = self._points(cells, best.shape[-2:]).flatten(0, -3), features.flatten(0, -4)
+            sampled = sample_bev(maps, points, x_range=self.ranges['x_range'], y_range=self.ranges['y_range'])
+            sampled = sampled.unflatten(0, frames)
+        return project_samples(sampled, self.linear, owner='BEVTopKSampler')
 
     def extra_repr(self) -> str:
         """Show the options in ``repr``."""
         return ', '.join([f'k={self.k}', *(f'{name}={limits}' for name, limits in self.ranges.items())])
 
-    def _points(self, heat: Tensor) -> Tensor:
-        """Centres of the highest cells of ``(B, h, w)``, x and y in metres: ``(B, k, 2)``."""
-        height, width = heat.shape[1:]
-        cells = heat.flatten(1).topk(min(self.k, height * width), dim=1).indices
+    def _points(self, cells: Tensor, size: Sequence[int]) -> Tensor:
+        """Centres of cells ``(..., k)`` of the heatmap, x and y in metres: ``(..., k, 2)``."""
+        height, width = size
         (left, right), (low, high) = self.ranges['heatmap_x_range'], self.ranges['heatmap_y_range']
         x = left + (cells % width + 0.5) * ((right - left) / width)
         y = low + (cells // width + 0.5) * ((high - low) / height)
         return torch.stack([x, y], -1)
+
+    @property
+    def _same_area(self) -> bool:
+        ranges = self.ranges
+        return ranges['x_range'] == ranges['heatmap_x_range'] and ranges['y_range'] == ranges['heatmap_y_range']
 
 
 def _class_maximum(heatmap: Tensor | Sequence[Any] | Mapping[str, Tensor], frames: Sequence[int]) -> Tensor:
@@ -131,5 +137,5 @@ def _class_maximum(heatmap: Tensor | Sequence[Any] | Mapping[str, Tensor], frame
         raise ShapeError(
             f'BEVTopKSampler: heatmap has shapes {shapes}; expected maps ({wanted}, K, h, w) of one size, at least one.'
         )
-    best = torch.stack([task.detach().amax(-3) for task in tasks]).amax(0)
+    best = torch.cat(tasks, -3).detach().amax(-3)
     return torch.where(best.isnan(), -torch.inf, best)

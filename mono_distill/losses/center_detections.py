@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -59,14 +60,17 @@ def center_detection_loss(
         raise ShapeError(f'center_detection_loss: quality has shape {tuple(quality.shape)}, expected (B, R).')
     shape = (quality.shape[0], quality.shape[1])
     cells, labels = require_tensors(detections, {'cells': shape, 'labels': shape}, owner=owner)
-    qualities, start = [], 0
-    for index, task in enumerate(tasks):
-        (heatmap,) = require_tensors(
+    counts = [
+        require_tensors(
             task, {'heatmap': (None, None, None, None)}, owner=f'center_detection_loss: teacher, task {index}'
-        )
-        stop = start + heatmap.shape[1]
-        qualities.append(torch.where((labels >= start) & (labels < stop), quality, 0.0))
-        start = stop
+        )[0].shape[1]
+        for index, task in enumerate(tasks)
+    ]
+    # First class of every task, and the end of the last.
+    steps = torch.arange(sum(counts) + 1, device=labels.device)
+    borders = torch.stack([steps[border] for border in accumulate(counts, initial=0)]).unsqueeze(1)
+    from_border = labels.unsqueeze(1) >= borders
+    qualities = torch.where(from_border[:, :-1] & ~from_border[:, 1:], quality.unsqueeze(1), 0.0).unbind(1)
     return center_response_loss(
         student,
         teacher,

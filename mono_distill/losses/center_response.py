@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mono_distill.losses.feature_pairs import full_precision
-from mono_distill.losses.masked import as_float32
+from mono_distill.losses.head_cells import TaskAtCells, tasks_distance
 from mono_distill.losses.quality_response import (
     ClassDivergence,
     Normalizer,
@@ -16,7 +15,6 @@ from mono_distill.losses.quality_response import (
     QualityResponseLoss,
     check_response_options,
     response_divisor,
-    weighted_distance,
 )
 from mono_distill.losses.tensor_dict import head_tasks, require_tensors
 from mono_distill.registry import MODELS
@@ -77,19 +75,23 @@ def center_response_loss(
         names = ('student', 'teacher', 'quality', 'cells')
         counts = ', '.join(f'{name} {len(entries)}' for name, entries in zip(names, tasks, strict=True))
         raise ShapeError(f'center_response_loss: the numbers of tasks differ: {counts}.')
+    groups: dict[tuple[int, ...], list[TaskAtCells]] = {}
+    for index, task in enumerate(zip(*tasks, strict=True)):
+        read = _checked_task(*task, owner=f'center_response_loss: task {index}')
+        groups.setdefault(read.layout, []).append(read)
     totals, qualities = [], []
-    for index, (ours, theirs, weights, places) in enumerate(zip(*tasks, strict=True)):
-        pair, weights = _read_task(ours, theirs, weights, places, f'center_response_loss: task {index}')
-        with full_precision(weights):
-            totals.append(weighted_distance(*pair, weights, class_divergence, velocity_weight))
+    # The tasks of a CenterHead have the same grid and the same maps: one group.
+    for group in groups.values():
+        total, weights = tasks_distance(group, class_divergence, velocity_weight)
+        totals.append(total)
         qualities.append(weights)
     return torch.stack(totals).sum() / response_divisor(qualities, normalizer)
 
 
-def _read_task(
-    student: Predictions, teacher: Predictions, quality: Tensor, cells: Tensor, owner: str
-) -> tuple[tuple[list[Tensor], list[Tensor]], Tensor]:
-    """Logits and code of both sides at the cells, ``(B, P, .)`` each, and the quality."""
+def _checked_task(
+    student: Predictions, teacher: Predictions, quality: Tensor, cells: Tensor, *, owner: str
+) -> TaskAtCells:
+    """Check the maps of a task and bring them into their order."""
     (heatmap,) = require_tensors(student, {'heatmap': (None, None, None, None)}, owner=f'{owner}: student')
     batch, _, height, width = heatmap.shape
     if cells.dim() != 2 or cells.shape[0] != batch or quality.shape != cells.shape:
@@ -102,12 +104,7 @@ def _read_task(
     shapes.update({name: (batch, _MAPS[name], height, width) for name in names})
     ours = require_tensors(student, shapes, owner=f'{owner}: student')
     theirs = require_tensors(teacher, shapes, owner=f'{owner}: teacher')
-    places = cells.unsqueeze(1)
-    read = []
-    for maps in (ours, [x.detach() for x in theirs]):
-        logits, *codes = (as_float32(x.flatten(2).gather(2, places.expand(-1, x.shape[1], -1))) for x in maps)
-        read.append([logits.transpose(1, 2), torch.cat(codes, dim=1).transpose(1, 2)])
-    return (read[0], read[1]), quality.detach().to(read[0][0].dtype)
+    return TaskAtCells(ours, theirs, quality, cells)
 
 
 @MODELS.register_module()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mono_distill.losses.feature_pairs import full_precision
 from mono_distill.losses.masked import global_avg_factors
 from mono_distill.losses.padded_pairs import paired_slots
-from mono_distill.ops.effective_dimension import effective_dimension
+from mono_distill.ops.effective_dimension import effective_dimensions
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError
 
@@ -71,7 +71,7 @@ def cross_correlation_loss(
         2.01
     """
     _check_options(off_diagonal_weight, var_floor, statistics)
-    s, t, valid = paired_slots(student, teacher, valid, axes='B, N, C', loss='cross_correlation_loss')
+    s, t, _ = paired_slots(student, teacher, valid, axes='B, N, C', loss='cross_correlation_loss')
     with full_precision(s):
         matrices, filled = _correlations(s, t, valid, center, var_floor, statistics)
         identity = torch.eye(s.shape[2], dtype=s.dtype, device=s.device)
@@ -121,28 +121,33 @@ def cross_correlation(
                 [0., 1.]])
     """
     _check_options(0.0, var_floor, statistics)
-    s, t, valid = paired_slots(student, teacher, valid, axes='B, N, C', loss='cross_correlation')
+    s, t, _ = paired_slots(student, teacher, valid, axes='B, N, C', loss='cross_correlation')
     with full_precision(s):
         matrices, _ = _correlations(s, t, valid, center, var_floor, statistics)
         return matrices if statistics == 'image' else matrices[0]
 
 
 def _correlations(
-    student: Tensor, teacher: Tensor, valid: Tensor, center: bool, var_floor: float, statistics: str
+    student: Tensor, teacher: Tensor, valid: Tensor | None, center: bool, var_floor: float, statistics: str
 ) -> tuple[Tensor, Tensor]:
     """Correlation matrices ``(G, C, C)`` of groups of points, and whether each group has any (``(G,)`` bool)."""
     if statistics != 'image':
-        student, teacher, valid = (x.flatten(0, 1).unsqueeze(0) for x in (student, teacher, valid))
+        student, teacher = (x.flatten(0, 1).unsqueeze(0) for x in (student, teacher))
+        valid = None if valid is None else valid.flatten().unsqueeze(0)
     over_ranks = statistics == 'global' and get_world_size() > 1
-    weights = valid.to(student.dtype)
-    parts = [weights.sum(1, keepdim=True), student.sum(1), teacher.sum(1)]
+    if valid is None:
+        count = student.new_full((len(student), 1), student.shape[1])
+    else:
+        count = valid.to(student.dtype).sum(1, keepdim=True)
+    parts = [count, student.sum(1), teacher.sum(1)]
     count, student_sum, teacher_sum = _sum_over_ranks(parts) if over_ranks else parts
     points = count.clamp(min=1)
     if center:
-        # Points that do not exist are zero and stay so.
-        kept = weights.unsqueeze(2)
-        student = torch.addcmul(student, kept, (student_sum / points).unsqueeze(1), value=-1)
-        teacher = torch.addcmul(teacher, kept, (teacher_sum / points).unsqueeze(1), value=-1)
+        means = ((x / points).unsqueeze(1) for x in (student_sum, teacher_sum))
+        if valid is not None:
+            # Points that do not exist are zero and stay so.
+            means = (mean * valid.unsqueeze(2) for mean in means)
+        student, teacher = (x - mean for x, mean in zip((student, teacher), means, strict=True))
     parts = [torch.bmm(teacher.transpose(1, 2), student), student.square().sum(1), teacher.square().sum(1)]
     products, student_power, teacher_power = _sum_over_ranks(parts) if over_ranks else parts
     # The floor is inside the root: the root of a power of zero has no slope.
@@ -223,10 +228,7 @@ class CrossCorrelationLoss(nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor, valid: Tensor | None = None) -> Tensor:
         """See :func:`cross_correlation_loss`."""
-        if self.log_dimensions:
-            sides = {'student_dim': student, 'teacher_dim': teacher}
-            self.log_vars = {name: effective_dimension(side.detach(), valid) for name, side in sides.items()}
-        return cross_correlation_loss(
+        loss = cross_correlation_loss(
             student,
             teacher,
             valid,
@@ -235,6 +237,10 @@ class CrossCorrelationLoss(nn.Module):
             var_floor=self.var_floor,
             statistics=self.statistics,
         )
+        if self.log_dimensions:
+            sides = effective_dimensions(torch.stack([student.detach(), teacher.detach().to(student.dtype)]), valid)
+            self.log_vars = dict(zip(('student_dim', 'teacher_dim'), sides.unbind(), strict=True))
+        return loss
 
     def extra_repr(self) -> str:
         """Show the options in ``repr``."""

@@ -26,7 +26,7 @@ Normalizer = Literal['quality', 'pairs', 'none']
 Predictions = Mapping[str, Tensor]
 
 # Entries of a code before the velocity.
-_BOX = 8
+BOX_ENTRIES = 8
 
 
 def quality_response_loss(
@@ -124,22 +124,32 @@ def weighted_distance(
     logits, code = (torch.where(kept, x, 0.0) for x in student)
     target_logits, target_code = (torch.where(kept, x.to(logits.dtype), 0.0) for x in teacher)
     error = (code - target_code).abs()
-    boxes = error[..., :_BOX].sum(2) + velocity_weight * error[..., _BOX:].sum(2)
+    boxes = error[..., :BOX_ENTRIES].sum(2) + velocity_weight * error[..., BOX_ENTRIES:].sum(2)
     divergence = bernoulli_divergence if class_divergence == 'bernoulli' else _softmax
     return (quality * (boxes + divergence(logits, target_logits))).sum()
 
 
 def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """Sum over classes ``(B, P, C)`` of the divergence of the teacher's from the student's yes-or-no, from logits."""
+    return bernoulli_terms(student, teacher).sum(2)
+
+
+def bernoulli_terms(student: Tensor, teacher: Tensor) -> Tensor:
+    """Divergence of the teacher's from the student's yes-or-no of each logit."""
     yes = F.logsigmoid(teacher) - F.logsigmoid(student)
     no = F.logsigmoid(-teacher) - F.logsigmoid(-student)
-    return (teacher.sigmoid() * yes + (-teacher).sigmoid() * no).sum(2)
+    return teacher.sigmoid() * yes + (-teacher).sigmoid() * no
 
 
 def _softmax(student: Tensor, teacher: Tensor) -> Tensor:
     """Divergence of the teacher's from the student's distribution over classes."""
-    target = teacher.log_softmax(2)
-    return (target.exp() * (target - student.log_softmax(2))).sum(2)
+    return softmax_terms(student, teacher, dim=2).sum(2)
+
+
+def softmax_terms(student: Tensor, teacher: Tensor, *, dim: int) -> Tensor:
+    """What each class adds to the divergence of the teacher's from the student's distribution over classes."""
+    target = teacher.log_softmax(dim)
+    return target.exp() * (target - student.log_softmax(dim))
 
 
 def response_divisor(qualities: list[Tensor], normalizer: str) -> Tensor | float:

@@ -23,6 +23,9 @@ from mono_distill.utils.errors import ConfigError, ShapeError
 
 Direction = Literal['student_teacher', 'teacher_student', 'symmetric']
 
+# Entries of the matrix of points times past points that a GPU handles in one call: 256 MB of float32.
+_LARGEST = 2**26
+
 
 def temporal_similarity_loss(
     student: Tensor,
@@ -82,22 +85,33 @@ def temporal_similarity_loss(
     with full_precision(s):
         if normalize:
             s, t, anchors = (unit_vectors(x) for x in (s, t, anchors))
-        # Image by image: matrices of points times past points of a whole batch are too large for the caches of a CPU.
+        s, t = s / temperature, t / temperature
+        images = _images_at_once(s, anchors)
         divergences = []
-        for image in range(s.shape[0]):
-            exists = None if columns is None else columns[image]
-            ours, theirs = (_log_similarity(x[image] / temperature, anchors[image], exists) for x in (s, t))
+        for begin in range(0, len(s), images):
+            part = slice(begin, begin + images)
+            exists = None if columns is None or columns.shape[2] == 1 else columns[part]
+            ours, theirs = (_log_similarity(x[part], anchors[part], exists) for x in (s, t))
             divergences.append(_divergence(ours, theirs, direction))
         kept = rows.unsqueeze(2)
         if columns is not None:
             kept = kept & columns.any(2).unsqueeze(1)
-        return torch.where(kept, torch.stack(divergences), 0.0).sum() / global_avg_factors(rows.sum())
+        divergence = divergences[0] if len(divergences) == 1 else torch.cat(divergences)
+        return torch.where(kept, divergence, 0.0).sum() / global_avg_factors(rows.sum())
+
+
+def _images_at_once(points: Tensor, anchors: Tensor) -> int:
+    """How many images are compared in one call."""
+    if points.device.type == 'cpu':
+        # Matrices of points times past points of several images are too large for its caches.
+        return 1
+    return max(1, _LARGEST // (points.shape[1] * anchors.shape[1] * anchors.shape[2]))
 
 
 def _anchors(
     past: Tensor | Sequence[Tensor], past_valid: Tensor | None, student: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    """Past features ``(B, K, M, C)``, zero where they do not exist, and where they exist ``(B, K, M)``."""
+    """Past features ``(B, K, M, C)``, zero where they do not exist, and what exists: ``(B, K, 1)`` frames or points."""
     if not isinstance(past, Tensor):
         shapes = [tuple(frame.shape) for frame in past]
         if not shapes or any(shape != shapes[0] for shape in shapes):
@@ -121,16 +135,16 @@ def _anchors(
             f'{tuple(past.shape[:2])} (frames) or {tuple(past.shape[:3])} (points).'
         )
     if past_valid.dim() == 2:
-        past_valid = past_valid.unsqueeze(2).expand(past.shape[:3])
+        past_valid = past_valid.unsqueeze(2)
     return torch.where(past_valid.unsqueeze(3), past, 0.0), past_valid
 
 
 def _log_similarity(points: Tensor, anchors: Tensor, columns: Tensor | None) -> Tensor:
-    """Log of the distribution of each point ``(N, C)`` over the anchors ``(K, M, C)`` of each frame: ``(N, K, M)``."""
-    similarity = (points @ anchors.flatten(0, 1).T).unflatten(1, anchors.shape[:2])
+    """Log of the distribution of points ``(B, N, C)`` over the anchors ``(B, K, M, C)`` of each frame."""
+    similarity = torch.bmm(points, anchors.flatten(1, 2).transpose(1, 2)).unflatten(2, anchors.shape[1:3])
     if columns is not None:
         # Finite, so that a frame without anchors gives numbers and not NaN, which would reach the gradient.
-        similarity = similarity.masked_fill(~columns, torch.finfo(similarity.dtype).min)
+        similarity = similarity.masked_fill(~columns.unsqueeze(1), torch.finfo(similarity.dtype).min)
     return similarity.log_softmax(-1)
 
 

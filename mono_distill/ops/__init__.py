@@ -27,6 +27,7 @@ from mono_distill.ops.roi_align import pool_boxes, roi_align, roi_align_weights
 from mono_distill.ops.rotated_iou import rotated_iou_bev
 from mono_distill.ops.rotated_iou_torch import rotated_iou, rotated_iou_3d
 from mono_distill.ops.soft_rank import soft_rank
+from mono_distill.ops.voxelize_batch import voxelize_batch
 from mono_distill.ops.weighted_bags import BagPlan, bag_plan, weighted_bag_sum
 
 __all__ = [
@@ -78,5 +79,6 @@ __all__ = [
     'rotated_iou_bev',
     'sample_bev',
     'soft_rank',
+    'voxelize_batch',
     'weighted_bag_sum',
 ]

@@ -45,17 +45,38 @@ def effective_dimension(features: Tensor, valid: Tensor | None = None) -> Tensor
             f'effective_dimension: valid has shape {tuple(valid.shape)}, expected {tuple(features.shape[:-1])}, one '
             'entry per point.'
         )
+    return effective_dimensions(features.unsqueeze(0), valid)[0]
+
+
+@torch.no_grad()
+def effective_dimensions(features: Tensor, valid: Tensor | None = None) -> Tensor:
+    """:func:`effective_dimension` of several features of the same points, in the calls of one.
+
+    Args:
+        features: ``(G, ..., C)``.
+        valid: Bool ``(...)``, points that exist; ``None`` for all.
+
+    Returns:
+        ``(G,)``.
+
+    Example:
+        >>> line = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+        >>> effective_dimensions(torch.stack([line, 2 * line]))
+        tensor([1., 1.])
+    """
     with torch.autocast(features.device.type, enabled=False):
-        points = features.reshape(-1, features.shape[-1])
+        points = features.reshape(len(features), -1, features.shape[-1])
         points = points if points.dtype == torch.float64 else points.float()
-        kept = points.new_ones(len(points), 1) if valid is None else valid.reshape(-1, 1)
-        points = torch.where(kept.bool(), points, 0.0)
-        mean = points.sum(0) / kept.sum().clamp(min=1)
-        centred = points - kept * mean
+        if valid is None:
+            centred = points - points.sum(1, keepdim=True) / max(points.shape[1], 1)
+        else:
+            kept = valid.reshape(-1, 1)
+            points = torch.where(kept, points, 0.0)
+            centred = points - kept * (points.sum(1, keepdim=True) / kept.sum().clamp(min=1))
         # The number of points cancels.
-        scatter = centred.T @ centred
+        scatter = torch.bmm(centred.transpose(1, 2), centred)
         size = torch.linalg.matrix_norm(scatter)
         # The mean is rounded: what varies by less than that does not vary.
-        noise = (8 * torch.finfo(points.dtype).eps) ** 2 * points.square().sum()
-        spread = scatter.trace()
+        noise = (8 * torch.finfo(points.dtype).eps) ** 2 * points.square().sum((1, 2))
+        spread = scatter.diagonal(dim1=1, dim2=2).sum(1)
         return torch.where(spread > noise, spread / size.clamp(min=torch.finfo(size.dtype).tiny), 0.0)

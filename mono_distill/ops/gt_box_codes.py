@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from mono_distill.ops.box_code import encode_box_code
+from mono_distill.ops.pad_slots import pad_slots
 from mono_distill.utils.errors import DataError
 
 
@@ -41,7 +41,7 @@ def gt_box_codes(data_samples: Sequence[Any]) -> dict[str, Tensor]:
             )
         boxes.append(_with_velocity(instances.bboxes_3d))
         labels.append(instances.labels_3d)
-    padded_labels, padded_boxes = _pad(labels, -1), _pad(boxes, 0.0)
+    padded_labels, padded_boxes = pad_slots(labels, -1), pad_slots(boxes, 0.0)
     mask = padded_labels >= 0
     # Empty slots hold zeros, whose code is finite.
     padded_boxes = torch.where(mask.unsqueeze(-1), padded_boxes, 0.0)
@@ -52,9 +52,3 @@ def _with_velocity(boxes: Any) -> Tensor:
     """Gravity centre, sizes, yaw and velocity (n, 9) of mmdet3d's boxes."""
     full: Tensor = torch.cat([boxes.gravity_center, boxes.tensor[:, 3:9]], dim=1).float()
     return full if full.shape[1] == 9 else nn.functional.pad(full, (0, 9 - full.shape[1]), value=float('nan'))
-
-
-def _pad(values: Sequence[Tensor], padding: float) -> Tensor:
-    """Stack lists of different lengths as (B, N, ...), N >= 1, so that losses need no special case without objects."""
-    padded = pad_sequence(list(values), batch_first=True, padding_value=padding)
-    return padded if padded.shape[1] else padded.new_full((len(values), 1, *padded.shape[2:]), padding)

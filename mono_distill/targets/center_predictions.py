@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -67,26 +68,24 @@ def center_predictions(
     (first,) = require_tensors(tasks[0], {'heatmap': (None,) * 4}, owner=f'{_NAME}: task 0')
     batch, _, height, width = first.shape
     with_velocity = 'vel' in tasks[0]
-    logits, codes = [], []
+    heatmaps, codes = [], []
     for index, task in enumerate(tasks):
         maps = {**_MAPS, 'vel': 2} if with_velocity else _MAPS
         shapes: dict[str, tuple[int | None, ...]] = {'heatmap': (batch, None, height, width)}
         shapes.update({name: (batch, channels, height, width) for name, channels in maps.items()})
         heatmap, *regressed = require_tensors(task, shapes, owner=f'{_NAME}: task {index}')
-        logits.append(as_float32(heatmap))
-        codes.append(torch.cat([as_float32(value) for value in regressed], dim=1))
-    scores, labels, cells = _peaks(torch.cat(logits, dim=1), topk)
-    all_logits = _read(torch.cat(logits, dim=1), cells)
-    task_of = _task_index(labels, [value.shape[1] for value in logits])
-    raw = torch.zeros_like(_read(codes[0], cells))
-    for index, code in enumerate(codes):
-        raw = torch.where((task_of == index).unsqueeze(-1), _read(code, cells), raw)
+        heatmaps.append(heatmap)
+        codes += regressed
+    logits = as_float32(torch.cat(heatmaps, dim=1))
+    scores, labels, cells = _peaks(logits, topk)
+    task_of = _task_index(labels, [value.shape[1] for value in heatmaps])
+    raw = _read_codes(torch.cat(codes, dim=1), cells, task_of, len(tasks))
     x = x_range[0] + (cells % width + raw[..., 0]) * ((x_range[1] - x_range[0]) / width)
     y = y_range[0] + (cells // width + raw[..., 1]) * ((y_range[1] - y_range[0]) / height)
     points = torch.stack([x, y], dim=-1)
     valid = scores >= score_thr
     return dict(
-        logits=all_logits,
+        logits=_read(logits, cells),
         boxes=_box_code(points, raw, log_sizes),
         points=points,
         scores=torch.where(valid, scores, 0.0),
@@ -113,11 +112,22 @@ def _read(maps: Tensor, cells: Tensor) -> Tensor:
 
 def _task_index(labels: Tensor, num_classes: Sequence[int]) -> Tensor:
     """Index of the task of each class."""
-    task, start = torch.zeros_like(labels), 0
-    for count in num_classes[:-1]:
-        start += count
-        task += labels >= start
-    return task
+    if len(num_classes) == 1:
+        return torch.zeros_like(labels)
+    steps = torch.arange(sum(num_classes), device=labels.device)
+    begins = torch.stack([steps[begin] for begin in accumulate(num_classes[:-1])])
+    return (labels.unsqueeze(-1) >= begins).sum(-1)
+
+
+def _read_codes(maps: Tensor, cells: Tensor, task_of: Tensor, tasks: int) -> Tensor:
+    """Read the codes (B, R, D) of the cells' own tasks from those of all tasks (B, T * D, H, W)."""
+    entries, area = maps.shape[1] // tasks, maps.shape[2] * maps.shape[3]
+    channel = task_of.unsqueeze(1) * entries + torch.arange(entries, device=maps.device).unsqueeze(1)
+    return (
+        as_float32(maps.flatten(1).gather(1, (channel * area + cells.unsqueeze(1)).flatten(1)))
+        .view(channel.shape)
+        .transpose(1, 2)
+    )
 
 
 def _box_code(points: Tensor, raw: Tensor, log_sizes: bool) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
+from mono_distill.ops.pad_slots import pad_slots
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, DataError
 
@@ -44,7 +44,7 @@ def gt_boxes(data_samples: Sequence[Any], *, stride: int = 4) -> dict[str, Tenso
         ([[[6.0, 5.0]]], [[5]])
     """
     fields = [_read(sample) for sample in data_samples]
-    boxes, centres, labels = (_pad([field[index] for field in fields]) for index in range(3))
+    boxes, centres, labels = (pad_slots([field[index] for field in fields], 0.0) for index in range(3))
     height, width = _input_size(data_samples)
     (x, y), (x1, y1, x2, y2) = centres.unbind(-1), boxes.unbind(-1)
     # Comparisons with the NaN of a centre behind the camera are false, as are those of the zero boxes of empty slots.
@@ -77,12 +77,6 @@ def _read(sample: Any) -> tuple[Tensor, Tensor, Tensor]:
     if solid is not None and 'labels_3d' in solid:
         return boxes, centres, solid.labels_3d
     return boxes, centres, holder.labels
-
-
-def _pad(values: Sequence[Tensor]) -> Tensor:
-    """Stack lists of different lengths as (B, N, ...), N >= 1, so that losses need no special case without objects."""
-    padded = pad_sequence(list(values), batch_first=True)
-    return padded if padded.shape[1] else padded.new_zeros((len(values), 1, *padded.shape[2:]))
 
 
 def _input_size(data_samples: Sequence[Any]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import torch
 
 from mono_distill.adapters.topk_sampler import BEVTopKSampler
 from mono_distill.distillers.graph import DistillGraph
+from mono_distill.ops.point_sampler import sample_bev
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, ShapeError
 
@@ -164,6 +165,29 @@ def test_a_projection_is_a_one_by_one_convolution_of_the_map():
     weight, bias = sampler.linear.weight, sampler.linear.bias
     convolved = torch.nn.functional.conv2d(features.flatten(0, 1), weight[..., None, None], bias).unflatten(0, (2, 3))
     torch.testing.assert_close(sampler(features, heatmap), BEVTopKSampler(k=7)(convolved, heatmap))
+
+
+@pytest.mark.parametrize('frames', [(), (3,)])
+def test_cells_of_the_map_are_read_as_its_centres_are_sampled(frames):
+    features = torch.randn(2, *frames, 6, 4, 5, dtype=torch.float64, requires_grad=True)
+    heatmap, cotangent = torch.randn(2, *frames, 3, 4, 5), torch.randn(2, *frames, 7, 6, dtype=torch.float64)
+    sampler = BEVTopKSampler(k=7, **RANGES)
+    places = coordinates(4, 5).double().expand(2, *frames, 2, 4, 5).flatten(0, -4)
+    points = sampler(places.unflatten(0, (2, *frames)), heatmap).flatten(0, -3)
+    expected = sample_bev(features.flatten(0, -4), points, **RANGES).unflatten(0, (2, *frames))
+    sampled = sampler(features, heatmap)
+    # The centres are rounded to float32.
+    torch.testing.assert_close(sampled, expected, rtol=0, atol=1e-5)
+    gradients = [torch.autograd.grad(x, features, cotangent, retain_graph=True)[0] for x in (sampled, expected)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-5)
+
+
+def test_a_cell_that_is_read_does_not_see_its_neighbours():
+    features = torch.full((1, 1, 3, 3), float('nan'))
+    features[0, 0, 1, 2] = 4.0
+    heatmap = torch.zeros(1, 1, 3, 3)
+    heatmap[0, 0, 1, 2] = 1.0
+    assert BEVTopKSampler(k=1)(features, heatmap).tolist() == [[[4.0]]]
 
 
 def test_a_projection_learns():

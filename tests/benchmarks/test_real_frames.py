@@ -37,16 +37,22 @@ def load_script():
 real_frames = load_script()
 
 
-@pytest.mark.parametrize('name', real_frames.STUDENTS)
-def test_options_of_a_students_training_exist(name, monkeypatch):
+def value_at(config, path):
+    """The value of a config under keys with dots between."""
+    for key in path.split('.'):
+        config = config[key]
+    return config
+
+
+@pytest.mark.parametrize('name', [name for name, student in real_frames.STUDENTS.items() if student.options])
+def test_options_of_a_students_training_exist_and_change_it(name, monkeypatch):
     monkeypatch.setenv('KITTI_ROOT', 'kitti')
     student = real_frames.STUDENTS[name]
-    plain = Config.fromfile(student.config)
-    for option in student.options:
-        value = plain
-        for key in option.split('=')[0].split('.'):
-            value = value[key]
-    load_config(str(student.config), dict(option.split('=') for option in student.options))
+    options = dict(option.split('=') for option in student.options)
+    plain, changed = Config.fromfile(student.config), load_config(str(student.config), options)
+    for path, text in options.items():
+        assert str(value_at(plain, path)) != text
+        assert str(value_at(changed, path)) == text
 
 
 def test_the_page_has_the_measured_table():

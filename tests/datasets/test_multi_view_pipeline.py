@@ -21,7 +21,7 @@ from mono_distill.registry import DATASETS
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 PIPELINES = [
     'train', 'train_4d', 'test', 'test_4d', 'points_train', 'points_test', 'distill', 'distill_4d', 'distill_test',
-    'distill_4d_test', 'stxd', 'stxd_4d',
+    'distill_4d_test', 'stxd', 'stxd_4d', 'camera_train', 'camera_train_4d', 'camera_stxd', 'camera_stxd_4d',
 ]  # fmt: skip
 VOXELS = dict(
     voxel_size=[0.8, 0.8, 8.0], point_cloud_range=[-51.2, -51.2, -5.0, 51.2, 51.2, 3.0], max_num_points=20,
@@ -53,16 +53,26 @@ def test_every_pipeline_gives_the_inputs_it_promises(name, tiny_nuscenes):
             [True, False][:frames],
             [True, True][:frames],
         ]
-    if 'points' not in name and 'test' not in name:
+    if not name.startswith(('points', 'camera')) and 'test' not in name:
         expected |= {'gt_depth'}
         assert (batch['inputs']['gt_depth'][0] > 0).float().mean() > 0.2
-    if name.startswith(('points', 'distill', 'stxd')):
+    if name.startswith(('points', 'distill')) or 'stxd' in name:
         expected |= {'points'}
-    if name.startswith('stxd'):
+    if 'stxd' in name:
         expected |= {'past_points', 'past_exists'}
         assert [exists.tolist() for exists in batch['inputs']['past_exists']] == [[False], [True]]
     assert set(batch['inputs']) == expected
     assert ('gt_instances_3d' in batch['data_samples'][0]) == ('test' not in name)
+
+
+@pytest.mark.parametrize(('full', 'less'), [('train_4d', 'camera_train_4d'), ('stxd', 'camera_stxd')])
+def test_without_depth_targets_all_else_stays_the_same(full, less, tiny_nuscenes):
+    given, bare = (dataset_of(tiny_nuscenes, name)[2] for name in (full, less))
+    assert set(given['inputs']) - set(bare['inputs']) == {'gt_depth'}
+    for key, value in bare['inputs'].items():
+        torch.testing.assert_close(value, given['inputs'][key], rtol=0, atol=0)
+    boxes = [sample['data_samples'].gt_instances_3d.bboxes_3d.tensor for sample in (given, bare)]
+    assert torch.equal(*boxes)
 
 
 def test_student_and_teacher_take_one_batch(tiny_nuscenes):

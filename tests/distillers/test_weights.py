@@ -34,8 +34,11 @@ def test_every_usual_container_is_understood(tmp_path, key):
 
 
 def test_a_distillation_checkpoint_gives_its_student(tmp_path):
-    torch.save({'state_dict': build_distiller().state_dict()}, tmp_path / 'c.pth')
-    load_teacher_weights(ToyDetector(), str(tmp_path / 'c.pth'), 'ta')
+    distiller, teacher = build_distiller(), ToyDetector()
+    torch.save({'state_dict': distiller.state_dict()}, tmp_path / 'c.pth')
+    load_teacher_weights(teacher, str(tmp_path / 'c.pth'), 'ta')
+    student = distiller.student.state_dict()
+    assert all(torch.equal(value, student[name]) for name, value in teacher.state_dict().items())
 
 
 def test_a_file_without_weights_is_named(tmp_path):

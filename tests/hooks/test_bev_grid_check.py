@@ -45,4 +45,6 @@ def test_a_student_that_says_nothing():
 
 
 def test_a_plain_detector_is_not_checked():
-    BEVGridCheckHook().before_train(SimpleNamespace(model=object()))
+    asked = []
+    BEVGridCheckHook().before_train(SimpleNamespace(model=SimpleNamespace(bev_layout=lambda: asked.append('layout'))))
+    assert asked == []

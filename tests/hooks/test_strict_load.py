@@ -19,7 +19,8 @@ def test_a_distillation_checkpoint_loses_its_extras_for_the_plain_student():
 
 
 def test_a_plain_checkpoint_starts_a_distillation():
-    load(build_distiller(), ToyDetector().state_dict())
+    state = ToyDetector().state_dict()
+    assert load(build_distiller(), dict(state)) == state
 
 
 def test_a_checkpoint_of_another_architecture_is_refused():

@@ -60,7 +60,9 @@ def test_a_warning_can_be_chosen():
 
 
 def test_a_resumed_run_is_not_checked_again():
-    TeacherCheckHook('AP').before_train(runner(student=12.0, teacher=10.0, iteration=5))
+    prepared = runner(student=12.0, teacher=10.0, iteration=5)
+    TeacherCheckHook('AP').before_train(prepared)
+    assert prepared.val_loop.evaluator.metrics[0].scores == [12.0, 10.0], 'none must have been evaluated'
 
 
 def test_a_misspelt_metric_gets_a_suggestion():
@@ -106,9 +108,20 @@ def test_each_has_its_own_metric():
         def compute_metrics(self, results):
             return dict(zip(('AP', 'BEV'), self.scores.pop(0), strict=True))
 
-    prepared = runner(0.0, 0.0, 0.0)
-    prepared.val_loop.evaluator = Evaluator([Two((10.0, 20.0), (30.0, 5.0), (5.0, 30.0))])
-    TeacherCheckHook(dict(depth='AP', assistant='BEV')).before_train(prepared)
+    def check(**metrics):
+        lines = []
+        prepared = runner(0.0, 0.0, 0.0)
+        prepared.val_loop.evaluator = Evaluator([Two((10.0, 20.0), (30.0, 5.0), (5.0, 30.0))])
+        prepared.logger = SimpleNamespace(info=lines.append)
+        TeacherCheckHook(metrics).before_train(prepared)
+        return lines
+
+    assert check(depth='AP', assistant='BEV') == [
+        'AP: teacher depth 30.00, student before distillation 10.00',
+        'BEV: teacher assistant 30.00, student before distillation 20.00',
+    ]
+    with pytest.raises(ConfigError, match=r'(?s)teacher depth .* BEV 5.00 against 20.00.*assistant .* AP 5.00'):
+        check(depth='BEV', assistant='AP')
 
 
 def test_a_dictionary_names_every_teacher():

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mono_distill.losses.temporal_similarity import TemporalSimilarityLoss, temporal_similarity_loss
+from mono_distill.losses.temporal_similarity import (
+    TemporalSimilarityLoss,
+    _images_at_once,
+    temporal_similarity_loss,
+)
 from mono_distill.utils.errors import ConfigError, ShapeError
 
 EYE = torch.eye(2).unsqueeze(0)
@@ -80,6 +84,34 @@ def test_loss_and_gradient_equal_the_loops(direction):
     torch.testing.assert_close(loss, expected)
     (gradient,), (expected_gradient,) = (torch.autograd.grad(x, student) for x in (loss, expected))
     torch.testing.assert_close(gradient, expected_gradient)
+
+
+@pytest.mark.parametrize('images', [2, 5])
+@pytest.mark.parametrize('masked', ['frames', 'points', 'nothing'])
+def test_several_images_at_once_are_the_same_as_one_by_one(monkeypatch, images, masked):
+    student = torch.randn(5, 6, 4, dtype=torch.float64, requires_grad=True)
+    teacher, past = torch.randn(5, 6, 4, dtype=torch.float64), torch.randn(5, 2, 3, 4, dtype=torch.float64)
+    exists = dict(frames=torch.rand(5, 2) > 0.3, points=torch.rand(5, 2, 3) > 0.3, nothing=None)[masked]
+    found = []
+    for count in (1, images):
+        monkeypatch.setattr('mono_distill.losses.temporal_similarity._images_at_once', lambda *_, count=count: count)
+        loss = temporal_similarity_loss(student, teacher, past, past_valid=exists)
+        found.append([loss, *torch.autograd.grad(loss, student)])
+    torch.testing.assert_close(*found)
+
+
+def test_a_missing_frame_is_the_same_as_a_frame_of_missing_points():
+    student, teacher, past = torch.randn(3, 6, 4), torch.randn(3, 6, 4), torch.randn(3, 2, 5, 4)
+    frames = torch.tensor([[True, False], [True, True], [False, False]])
+    by_points = temporal_similarity_loss(student, teacher, past, past_valid=frames.unsqueeze(2).expand(3, 2, 5))
+    torch.testing.assert_close(temporal_similarity_loss(student, teacher, past, past_valid=frames), by_points)
+
+
+def test_as_many_images_at_once_as_a_device_can_hold():
+    points, anchors = (torch.empty(shape, device='meta') for shape in ((8, 900, 384), (8, 3, 900, 384)))
+    assert _images_at_once(points, anchors) == 2**26 // (900 * 2700)
+    assert _images_at_once(points, anchors.expand(8, 3, 900, 384).repeat(1, 40, 1, 1)) == 1
+    assert _images_at_once(torch.empty(8, 9, 4), torch.empty(8, 3, 9, 4)) == 1
 
 
 def test_normalised_features_are_unit_vectors():

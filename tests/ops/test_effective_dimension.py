@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mono_distill.ops.effective_dimension import effective_dimension
+from mono_distill.ops.effective_dimension import effective_dimension, effective_dimensions
 from mono_distill.utils.errors import ShapeError
 
 
@@ -15,6 +15,20 @@ def test_it_is_the_ratio_of_the_norms_of_the_eigenvalues():
     features = torch.randn(4, 50, 6, dtype=torch.float64) @ torch.randn(6, 6, dtype=torch.float64) + 3
     eigenvalues = torch.linalg.eigvalsh(torch.cov(features.flatten(0, 1).T))
     torch.testing.assert_close(effective_dimension(features), eigenvalues.sum() / eigenvalues.norm())
+
+
+@pytest.mark.parametrize('valid', [None, torch.tensor([[True] * 9, [True] * 4 + [False] * 5])])
+def test_several_features_at_once_are_the_same_as_one_by_one(valid):
+    features = torch.randn(3, 2, 9, 5, dtype=torch.float64)
+    singly = torch.stack([effective_dimension(each, valid) for each in features])
+    torch.testing.assert_close(effective_dimensions(features, valid), singly)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_points_that_all_exist_need_no_mask(dtype):
+    features = torch.randn(2, 9, 5, dtype=dtype)
+    masked = effective_dimension(features, torch.ones(2, 9, dtype=torch.bool))
+    torch.testing.assert_close(effective_dimension(features), masked)
 
 
 def test_independent_channels_reach_the_square_root_of_their_number():

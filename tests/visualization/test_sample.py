@@ -85,7 +85,8 @@ def test_points_are_moved_to_the_camera_and_mirrored_with_it(flip, x):
 def test_drawing_needs_neither_a_display_nor_open3d():
     code = (
         'import sys; sys.modules["open3d"] = None; import mono_distill.visualization as v, numpy as np;'
-        'v.draw_bev(np.ones((3, 3)), [v.BoxSet(np.ones((1, 7)))])'
+        'print(v.draw_bev(np.ones((3, 3)), [v.BoxSet(np.ones((1, 7)))]).any())'
     )
     environment = {key: value for key, value in os.environ.items() if key != 'DISPLAY'}
-    subprocess.run([sys.executable, '-c', code], check=True, env=environment, timeout=120)
+    options = dict(check=True, env=environment, timeout=120, capture_output=True, text=True)
+    assert subprocess.run([sys.executable, '-c', code], **options).stdout.split() == ['True']

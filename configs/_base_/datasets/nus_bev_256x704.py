@@ -8,6 +8,8 @@
 #   points_train, points_test      ten LiDAR sweeps (a teacher alone)
 #   distill, distill_4d            pictures and ten sweeps, augmented by one matrix; distill_test, distill_4d_test
 #   stxd, stxd_4d                  besides, the sweeps of the key-frame before
+#   camera_train, camera_train_4d, camera_stxd, camera_stxd_4d
+#                                  those without depth targets, for students without use for them (BEVDet, BEVFormer)
 data_root = '{{$NUSCENES_ROOT:data/nuscenes}}'
 version = '{{$NUSCENES_VERSION:v1.0-trainval}}'
 # The order of CenterPoint's tasks, which both sides of a distillation must share.
@@ -60,6 +62,10 @@ distill_test_pipeline = [pictures, sweeps, image_test[0], filters[0], pack]
 distill_4d_test_pipeline = [pictures_4d, sweeps, image_test[0], filters[0], pack]
 stxd_pipeline = [pictures, past_sweeps, annotations, *image_aug, world_aug, *filters, pack]
 stxd_4d_pipeline = [pictures_4d, past_sweeps, annotations, *image_aug, world_aug, *filters, pack]
+camera_train_pipeline = [pictures, annotations, image_aug[0], world_aug, *filters[1:], pack_pictures]
+camera_train_4d_pipeline = [pictures_4d, annotations, image_aug[0], world_aug, *filters[1:], pack_pictures]
+camera_stxd_pipeline = [pictures, past_sweeps, annotations, image_aug[0], world_aug, *filters, pack]
+camera_stxd_4d_pipeline = [pictures_4d, past_sweeps, annotations, image_aug[0], world_aug, *filters, pack]
 
 # 64 is the published total batch, on 8 GPUs with 8 samples each.
 train_dataloader = dict(

@@ -56,6 +56,10 @@ distill_test_pipeline = [pictures, sweeps, image_test[0], filters[0], pack]
 distill_4d_test_pipeline = [pictures_4d, sweeps, image_test[0], filters[0], pack]
 stxd_pipeline = [pictures, past_sweeps, annotations, *image_aug, world_aug, *filters, pack]
 stxd_4d_pipeline = [pictures_4d, past_sweeps, annotations, *image_aug, world_aug, *filters, pack]
+camera_train_pipeline = [pictures, annotations, image_aug[0], world_aug, *filters[1:], pack_pictures]
+camera_train_4d_pipeline = [pictures_4d, annotations, image_aug[0], world_aug, *filters[1:], pack_pictures]
+camera_stxd_pipeline = [pictures, past_sweeps, annotations, image_aug[0], world_aug, *filters, pack]
+camera_stxd_4d_pipeline = [pictures_4d, past_sweeps, annotations, image_aug[0], world_aug, *filters, pack]
 
 train_dataloader = dict(
     batch_size=2,

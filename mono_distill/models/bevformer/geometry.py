@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mono_distill.models.view_transformers.frustum import image_matrix
 from mono_distill.utils.errors import ConfigError, ShapeError
 
 # Points nearer than this (metres along the optical axis), or behind the camera, are not seen.
@@ -93,11 +94,8 @@ def lidar_to_image(cam2img: Tensor, cam2lidar: Tensor, img_aug_matrix: Tensor, l
                 f'lidar_to_image: {name} has shape {tuple(given[name].shape)}, expected (B, N, 4, 4) for N cameras, '
                 f'and (B, 4, 4) for lidar_aug_matrix; cam2img is {tuple(cam2img.shape)}.'
             )
-    aug, world = img_aug_matrix.double(), lidar_aug_matrix.double().unsqueeze(1)
-    pixels = torch.zeros_like(aug[..., :3, :3])
-    pixels[..., :2, :2], pixels[..., :2, 2], pixels[..., 2, 2] = aug[..., :2, :2], aug[..., :2, 3], 1.0
-    to_camera = _affine_inverse(world @ cam2lidar.double())
-    return (pixels @ cam2img.double()[..., :3, :] @ to_camera).float()
+    to_camera = _affine_inverse(lidar_aug_matrix.double().unsqueeze(1) @ cam2lidar.double())
+    return (image_matrix(img_aug_matrix.double()) @ cam2img.double()[..., :3, :] @ to_camera).float()
 
 
 def _affine_inverse(matrices: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from mmdet3d.models.data_preprocessors.voxelize import VoxelizationByGridShape
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
-from torch.nn import functional
 
 from mono_distill.models.data_preprocessors.mono3d import IMAGENET_MEAN, IMAGENET_STD
+from mono_distill.models.data_preprocessors.voxels import voxelize_by
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, DataError, ShapeError
 
@@ -47,8 +47,8 @@ class BEVDataPreprocessor(BaseDataPreprocessor):
         mean: Mean of R, G, B in [0, 255].
         std: Standard deviation of R, G, B.
         voxel_layer: For points: arguments of mmdet3d's ``VoxelizationByGridShape`` (hard voxelisation): voxel_size,
-            point_cloud_range, max_num_points, max_voxels (training, testing). On a GPU mmcv's fast kernel is taken,
-            which keeps other points of full voxels in every run.
+            point_cloud_range, max_num_points, max_voxels (training, testing). All clouds are voxelised at once by
+            :func:`mono_distill.ops.voxelize_batch`, with the result of mmcv's deterministic kernel on every device.
         past: Whether to fold in the past clouds.
         non_blocking: Whether copies to the device may run asynchronously.
 
@@ -143,12 +143,7 @@ class BEVDataPreprocessor(BaseDataPreprocessor):
         """Voxelise clouds; the first column of coors is the number of the cloud."""
         if self.voxel_layer is None:
             raise ConfigError("BEVDataPreprocessor: only modality='points' voxelises")
-        if clouds and clouds[0].is_cuda:
-            # mmcv's deterministic kernel took 80 ms for each cloud on an H200.
-            self.voxel_layer.deterministic = False
-        voxels, coors, num_points = zip(*(self.voxel_layer(cloud) for cloud in clouds), strict=True)
-        numbered = [functional.pad(cells, (1, 0), value=index) for index, cells in enumerate(coors)]
-        return {'voxels': torch.cat(voxels), 'num_points': torch.cat(num_points), 'coors': torch.cat(numbered)}
+        return voxelize_by(self.voxel_layer, clouds)
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.device, non_blocking=self._non_blocking)

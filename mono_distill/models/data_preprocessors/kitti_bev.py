@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mono_distill.models.data_preprocessors.mono3d import IMAGENET_MEAN, IMAGENET_STD
+from mono_distill.models.data_preprocessors.voxels import voxelize_by
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, DataError, ShapeError
 
@@ -125,10 +126,7 @@ class KittiBEVDataPreprocessor(BaseDataPreprocessor):
     @torch.no_grad()
     def _points(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         points = list(inputs['points'])
-        voxels, coors, counts = zip(*(self.voxel_layer(cloud) for cloud in points), strict=True)
-        numbered = [F.pad(coor, (1, 0), value=sample) for sample, coor in enumerate(coors)]
-        joined = {'voxels': torch.cat(voxels), 'num_points': torch.cat(counts), 'coors': torch.cat(numbered)}
-        return {'points': points, 'voxels': joined}
+        return {'points': points, 'voxels': voxelize_by(self.voxel_layer, points)}
 
 
 def _padded(tensor: Tensor, height: int, width: int) -> Tensor:

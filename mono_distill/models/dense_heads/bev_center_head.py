@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mono_distill.losses.masked import as_float32, mean_over_ranks
 from mono_distill.losses.tensor_dict import head_tasks
-from mono_distill.models.task_modules.object_slots import pad_slots
 from mono_distill.ops.center_head_targets import CenterHeadTargets, center_head_targets
+from mono_distill.ops.pad_slots import pad_slots
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, DataError, ShapeError
 

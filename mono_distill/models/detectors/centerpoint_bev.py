@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from mmdet3d.models.detectors import Base3DDetector
 from mmdet3d.models.middle_encoders import SparseEncoder
 from torch import Tensor
 
 from mono_distill.compat.mmcv_lite import FULL_TIER_CURE, has_compiled_ops
 from mono_distill.losses.tensor_dict import head_tasks
+from mono_distill.models.detectors.pillar_parts import lean_part
 from mono_distill.models.monodetr.output_record import OutputRecord
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, DataError
@@ -25,9 +27,10 @@ class CenterPointBEV(Base3DDetector):
 
     The parts have the names that mmdet3d's ``CenterPoint`` gives them, so its public checkpoints load unchanged. Other
     than there, the number of samples is taken from the batch and not from its last voxel: a last sample without points
-    gives an empty map, and nothing waits for the device.
+    gives an empty map, and nothing waits for the device. The voxel encoder runs in float32 whatever autocast says.
 
-    Two forms. Pillars (``PillarFeatureNet``, ``PointPillarsScatter``, ``SECOND``, ``SECONDFPN``) run on any device.
+    Two forms. Pillars (``PillarFeatureNet``, ``PointPillarsScatter``, ``SECOND``, ``SECONDFPN``) run on any device; the
+    first two in forms of their own (``pillar_parts.py``), which encode the many clouds of a batch with fewer copies.
     Voxels (``HardSimpleVFE``, ``SparseEncoder``) need CUDA and mmcv with compiled ops (or spconv 2).
 
     Maps are ``(B, C, H, W)`` in the LiDAR frame: column x, row y, metres.
@@ -62,8 +65,8 @@ class CenterPointBEV(Base3DDetector):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.pts_voxel_encoder = MODELS.build(pts_voxel_encoder)
-        self.pts_middle_encoder = MODELS.build(pts_middle_encoder)
+        self.pts_voxel_encoder = MODELS.build(lean_part(pts_voxel_encoder))
+        self.pts_middle_encoder = MODELS.build(lean_part(pts_middle_encoder))
         self.pts_backbone = MODELS.build(pts_backbone)
         self.pts_neck = MODELS.build(pts_neck)
         head = dict(pts_bbox_head)
@@ -149,7 +152,9 @@ class CenterPointBEV(Base3DDetector):
         points, coors = voxels['voxels'], voxels['coors']
         self._check_device(points)
         if len(points):
-            features = self.pts_voxel_encoder(points, voxels['num_points'], coors)
+            # bfloat16 would round the places of points beyond 32 m by up to 12 cm.
+            with torch.autocast(points.device.type, enabled=False):
+                features = self.pts_voxel_encoder(points, voxels['num_points'], coors)
         else:
             # Statistics of nothing are NaN; the sum over no rows leaves every parameter a gradient of zero.
             features = points.new_zeros(0, self.pts_middle_encoder.in_channels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mono_distill.models.detectors.bev_anchor import BEVAnchorDetector
@@ -19,7 +20,7 @@ class PointsBEVDetector(BEVAnchorDetector):
 
     The features that a student is compared with, ``bev`` of :meth:`distill_outputs`, are those before the BEV backbone:
     rectified, mostly zero, on the grid of the anchors. SECOND's middle encoder gives them; PointPillars scatters at a
-    finer cell and brings them to the grid by a ``stem``.
+    finer cell and brings them to the grid by a ``stem``. The voxel encoder runs in float32 whatever autocast says.
 
     Args:
         voxel_encoder: ``HardSimpleVFE`` (full tier) or ``PillarFeatureNet``.
@@ -82,7 +83,9 @@ class PointsBEVDetector(BEVAnchorDetector):
             )
         self._outputs = OutputRecord()
         voxels = batch_inputs_dict['voxels']
-        encoded = self.voxel_encoder(voxels['voxels'], voxels['num_points'], voxels['coors'])
+        # bfloat16 has less than three digits, too few for the places of points.
+        with torch.autocast(voxels['voxels'].device.type, enabled=False):
+            encoded = self.voxel_encoder(voxels['voxels'], voxels['num_points'], voxels['coors'])
         bev = self.middle_encoder(encoded, voxels['coors'], len(batch_inputs_dict['points']))
         if self.stem is not None:
             bev = self.stem(bev)[-1]

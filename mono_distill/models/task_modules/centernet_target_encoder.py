@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from mono_distill.models.task_modules.center_geometry import render_gaussians
 from mono_distill.models.task_modules.heading_bin_coder import HeadingBinCoder
-from mono_distill.models.task_modules.object_slots import meta_column, pad_slots, require_fields, zero_unless
+from mono_distill.models.task_modules.object_slots import meta_column, require_fields, zero_unless
 from mono_distill.ops.box_masks import gaussian_radius
+from mono_distill.ops.pad_slots import pad_slots
 from mono_distill.registry import TASK_UTILS
 
 _FIELDS = ('bboxes_3d', 'labels_3d', 'bboxes', 'alpha', 'centers_2d', 'depths')

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mono_distill.models.task_modules.centernet_target_encoder import CenterNetTargetEncoder
 from mono_distill.models.task_modules.did_geometry import PixelGeometryReader
-from mono_distill.models.task_modules.object_slots import pad_slots, zero_unless
+from mono_distill.models.task_modules.object_slots import zero_unless
+from mono_distill.ops.pad_slots import pad_slots
 from mono_distill.registry import TASK_UTILS
 from mono_distill.utils.errors import ConfigError, DataError
 

@@ -15,11 +15,11 @@ from mono_distill.models.task_modules.monodetr_boxes import corners_to_edges
 from mono_distill.models.task_modules.object_slots import (
     host_values,
     meta_column,
-    pad_slots,
     require_fields,
     require_meta,
     zero_unless,
 )
+from mono_distill.ops.pad_slots import pad_slots
 from mono_distill.registry import TASK_UTILS
 
 _FIELDS = ('bboxes_3d', 'labels_3d', 'bboxes', 'centers_2d', 'depths')

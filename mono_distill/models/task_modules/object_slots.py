@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from mono_distill.utils.errors import DataError
 
@@ -22,24 +21,6 @@ def require_fields(batch: Sequence[InstanceData], fields: Sequence[str], *, owne
                 f'{owner}: gt_instances_3d lacks {lacking}; end the training pipeline with '
                 'mono_distill.PackMono3DInputs.'
             )
-
-
-def pad_slots(values: Sequence[Tensor], padding: float) -> Tensor:
-    """Stack per-object tensors of several images into (B, N, ...), N >= 1.
-
-    One slot at least: a batch without objects then needs no special case in gathers, losses and their gradients.
-
-    Example:
-        >>> pad_slots([torch.tensor([1.0, 2.0]), torch.tensor([])], 0.0)
-        tensor([[1., 2.],
-                [0., 0.]])
-        >>> pad_slots([torch.zeros(0, 4)], 0.0).shape
-        torch.Size([1, 1, 4])
-    """
-    stacked = pad_sequence(list(values), batch_first=True, padding_value=padding)
-    if stacked.shape[1]:
-        return stacked
-    return stacked.new_full((len(values), 1, *stacked.shape[2:]), padding)
 
 
 def zero_unless(valid: Tensor, value: Tensor) -> Tensor:

@@ -140,7 +140,7 @@ def frustum_points(pixels: Tensor, depths: Tensor, cameras: Cameras) -> Tensor:
         cam2img, cam2lidar, image, world = mats[0], mats[1], mats[2], mats[3].unsqueeze(1)
         turn = world[..., :3, :3]
         # inv_ex does not wait for the device to report that a matrix is singular.
-        pixel2camera = torch.linalg.inv_ex(_image_matrix(image) @ cam2img[..., :3, :3]).inverse
+        pixel2camera = torch.linalg.inv_ex(image_matrix(image) @ cam2img[..., :3, :3]).inverse
         ray = turn @ cam2lidar[..., :3, :3] @ pixel2camera
         origin = (turn @ cam2lidar[..., :3, 3:]).squeeze(-1) + world[..., :3, 3]
         pixels = pixels.to(ray.dtype)
@@ -150,9 +150,21 @@ def frustum_points(pixels: Tensor, depths: Tensor, cameras: Cameras) -> Tensor:
         return rays.unsqueeze(2) * depths + origin[:, :, None, None, None]
 
 
-def _image_matrix(matrix: Tensor) -> Tensor:
-    """3x3 matrix of pixels (u, v, 1) from the 4x4 one of (u, v, depth, 1)."""
-    top = torch.cat([matrix[..., :2, :2], matrix[..., :2, 3:]], -1)
+def image_matrix(img_aug_matrix: Tensor) -> Tensor:
+    """Return an image's augmentation as the (..., 3, 3) matrix of pixels (u, v, 1).
+
+    Args:
+        img_aug_matrix: (..., 4, 4) of (u, v, depth, 1): turn in ``[:2, :2]``, shift in ``[:2, 3]``.
+
+    Example:
+        >>> matrix = torch.eye(4)
+        >>> matrix[:2, 3] = torch.tensor([5.0, 7.0])
+        >>> image_matrix(matrix)
+        tensor([[1., 0., 5.],
+                [0., 1., 7.],
+                [0., 0., 1.]])
+    """
+    top = torch.cat([img_aug_matrix[..., :2, :2], img_aug_matrix[..., :2, 3:]], -1)
     bottom = torch.zeros_like(top[..., :1, :])
     bottom[..., 2] = 1
     return torch.cat([top, bottom], -2)

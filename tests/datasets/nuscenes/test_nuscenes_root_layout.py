@@ -70,6 +70,9 @@ def test_missing_files_are_counted_by_kind_and_the_first_named(tmp_path):
 
 
 def test_the_check_can_be_left_out(tmp_path):
-    files = FileCheck(tmp_path, enabled=False)
-    files.expect('camera', 'samples/a.jpg')
-    files.raise_missing()
+    checked, unchecked = FileCheck(tmp_path), FileCheck(tmp_path, enabled=False)
+    for files in (checked, unchecked):
+        files.expect('camera', 'samples/a.jpg')
+    with pytest.raises(DataError):
+        checked.raise_missing()
+    unchecked.raise_missing()

@@ -33,8 +33,12 @@ def test_all_points_stay_if_wanted(frame):
 @pytest.mark.parametrize('in_view', [True, False])
 @pytest.mark.filterwarnings('error:The given NumPy array is not writable')
 def test_points_may_be_changed(frame, in_view):
-    points = LoadKittiBEVPoints(in_view=in_view)(frame)['points']
-    points.tensor[:, 1] *= -1
+    load = LoadKittiBEVPoints(in_view=in_view)
+    points = load(dict(frame))['points']
+    before = points.tensor.tolist()
+    points.tensor[:, 1] += 1
+    assert points.tensor.tolist() == [[x, y + 1, z, intensity] for x, y, z, intensity in before]
+    assert load(dict(frame))['points'].tensor.tolist() == before
 
 
 def test_a_missing_scan_names_the_frame(frame):

@@ -7,7 +7,9 @@ from mono_distill.utils.errors import ConfigError
 
 
 def test_what_is_there_passes():
-    need({'img': 0, 'points': 0}, 'img', 'points', transform='Any')
+    results = {'img': 0, 'points': None, 'more': 1}
+    need(results, 'img', 'points', transform='Any')
+    assert results == {'img': 0, 'points': None, 'more': 1}
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,9 @@ def test_what_is_not_looked_at_is_not_moved(modality, others):
     batch = batch_of(2)
     for key in others:
         batch['inputs'][key] = 'not a tensor'
-    BEVDataPreprocessor(modality, voxel_layer=VOXELS if modality == 'points' else None)(batch)
+    out = BEVDataPreprocessor(modality, voxel_layer=VOXELS if modality == 'points' else None)(batch)
+    assert not set(others) & set(out['inputs'])
+    assert [batch['inputs'][key] for key in others] == ['not a tensor'] * len(others)
 
 
 @pytest.mark.parametrize(

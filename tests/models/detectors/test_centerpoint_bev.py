@@ -117,6 +117,18 @@ def test_a_point_ahead_and_to_the_right_is_in_a_high_row_and_column(evaluated):
     assert raw[0].abs().sum(0).nonzero().tolist() == [[51, 101]]
 
 
+def test_half_precision_keeps_the_places_of_points_in_full(evaluated):
+    inputs = voxel_inputs([random_cloud(200)], VOXEL)
+    with torch.no_grad():
+        evaluated.extract_feat(inputs)
+        expected = evaluated.distill_outputs()['bev_raw']
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            evaluated.extract_feat(inputs)
+    outputs = evaluated.distill_outputs()
+    assert torch.equal(outputs['bev_raw'], expected)
+    assert outputs['bev_encoder'][0].dtype == torch.bfloat16
+
+
 def test_named_outputs_are_those_of_the_last_pass(evaluated):
     inputs = voxel_inputs([random_cloud(200), random_cloud(100, 1)], VOXEL)
     with torch.no_grad():

@@ -1,5 +1,7 @@
 """LiDAR teachers on the student's grid."""
 
+import copy
+
 import pytest
 import torch
 from kitti_bev_samples import bev_batch, prepared, tiny_model
@@ -47,6 +49,20 @@ def test_rows_are_y_and_columns_are_x(teacher):
     # Pillars of 0.32 m from y = -30.08 and x = 2.
     assert set(rows.tolist()) <= {156, 157, 158}
     assert set(columns.tolist()) <= {18, 19, 20}
+
+
+def test_half_precision_keeps_the_places_of_points_in_full(teacher):
+    seen = []
+    hook = teacher.eval().voxel_encoder.register_forward_hook(lambda module, args, output: seen.append(output))
+    inputs = prepared(teacher, bev_batch(1), False)
+    with torch.no_grad():
+        # mmdet3d's encoder writes into the voxels that it is given.
+        teacher(**copy.deepcopy(inputs), mode='tensor')
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            teacher(**inputs, mode='tensor')
+    hook.remove()
+    assert torch.equal(seen[0], seen[1])
+    assert teacher.distill_outputs()['bev_features'].dtype == torch.bfloat16
 
 
 def test_samples_without_points_are_empty(teacher):

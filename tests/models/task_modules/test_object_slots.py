@@ -7,23 +7,11 @@ from mmengine.structures import InstanceData
 from mono_distill.models.task_modules.object_slots import (
     host_values,
     meta_column,
-    pad_slots,
     require_fields,
     require_meta,
     zero_unless,
 )
 from mono_distill.utils.errors import DataError
-
-
-def test_lists_of_unequal_length_are_padded():
-    padded = pad_slots([torch.ones(2, 4), torch.ones(0, 4), torch.ones(1, 4)], -1)
-    assert padded.shape == (3, 2, 4)
-    assert padded[..., 0].tolist() == [[1, 1], [-1, -1], [1, -1]]
-
-
-def test_a_batch_without_objects_keeps_one_slot_and_the_dtype():
-    padded = pad_slots([torch.zeros(0, dtype=torch.long)] * 2, -1)
-    assert torch.equal(padded, torch.tensor([[-1], [-1]]))
 
 
 def test_invalid_slots_become_zero_whatever_they_hold():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,23 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_nuscenes import tiny_options
 
 from mono_distill.synthetic.camera import Camera, Rendering, render
 from mono_distill.synthetic.lidar import HDL32, LidarScan, scan
 from mono_distill.synthetic.nuscenes.keyframe import SECOND, keyframe_scene, scene_duration
-from mono_distill.synthetic.nuscenes.layout import Job, token
+from mono_distill.synthetic.nuscenes.layout import REPORT, Job, token
 from mono_distill.synthetic.nuscenes.options import NuScenesOptions
 from mono_distill.synthetic.nuscenes.rig import LIDAR, image_shape, scene_rig
 from mono_distill.synthetic.nuscenes.splits import scene_names
 from mono_distill.synthetic.nuscenes.streams import Stream, generator
-from mono_distill.synthetic.nuscenes.writer import write_nuscenes
 from mono_distill.synthetic.raycast import RayCaster
 from mono_distill.synthetic.scene import Actor, Scene
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A data set on disk, the devkit on it, and the scenes that it shows."""
+    """A data set on disk, its report, the devkit on it, and the scenes that it shows."""
 
     options: NuScenesOptions
     report: dict[str, Any]
@@ -76,11 +77,9 @@ class Truth:
 
 
 @pytest.fixture(scope='session')
-def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
-    """Two scenes of three key-frames; the first is for training, the second for validation."""
-    folder: Path = tmp_path_factory.mktemp('nuscenes') / 'data'
-    options = NuScenesOptions(folder, scenes=2, keyframes=3, seed=4, image_scale=0.2)
-    return Truth(options, write_nuscenes(options))
+def truth(tiny_nuscenes: Path) -> Truth:
+    """Two scenes of three key-frames; the first is for training, the second for validation. Do not write there."""
+    return Truth(tiny_options(tiny_nuscenes), json.loads((tiny_nuscenes / REPORT).read_text()))
 
 
 @pytest.fixture
