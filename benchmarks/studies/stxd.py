@@ -44,6 +44,11 @@ trainings = dict(
         title='control: student trained on', config='mono_distill::students/bevdepth_tiny_nus.py', start='base'
     ),
     stxd=dict(_distillation, title='STXD: CD, TD and RD'),
+    stxd_5=dict(
+        _distillation,
+        title='STXD with five times the weights',
+        options={'model.losses.cd.weight': 0.1, 'model.losses.td.weight': 2.5, 'model.losses.rd.weight': 1.25},
+    ),
     cd=dict(_distillation, title='CD alone', losses=['cd']),
     td=dict(_distillation, title='TD alone', losses=['cd', 'td'], options=_log_only),
     rd=dict(_distillation, title='RD alone', losses=['cd', 'rd'], options=_log_only),

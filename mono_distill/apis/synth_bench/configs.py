@@ -198,9 +198,8 @@ def _on_objects(arm: str) -> Any:
             del model.losses[name]
         for tap in ('s_head', 't_head', 't_log_scale'):
             model.taps.pop(tap, None)
-        if '_strong' in arm:
-            # Now they outweigh the student's own losses.
-            model.losses.feature.weight *= 30
+        # With 30 times the weight they outweigh the student's own losses.
+        model.losses.feature.weight *= 300 if '_heavy' in arm else 30 if '_strong' in arm else 1
         if '_direct' in arm:
             # An adapter could learn to say whatever the teacher says; without one the student must.
             del model.adapters

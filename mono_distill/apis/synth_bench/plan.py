@@ -44,8 +44,9 @@ ARMS = {
     'monostl': 'MonoSTL',
     PSEUDO: 'detection of the pseudo-labels',
 }
-# Features on objects alone, plain or weighed by uncertainty; in usual or 30 times the weight; through a trained adapter
-# or without one; from the teacher or from one that knows nothing.
+_FEATURE_WEIGHTS = {'': '', '_strong': ', 30 times the weight', '_heavy': ', 300 times the weight'}
+# Features on objects alone, plain or weighed by uncertainty; in several weights; through a trained adapter or without;
+# from the teacher or from one that knows nothing.
 FEATURE_ARMS = {
     f'{loss}{weight}{form}{teacher}': f'{loss_title}{weight_title}{form_title}{teacher_title}'
     for teacher, teacher_title in {
@@ -54,7 +55,7 @@ FEATURE_ARMS = {
         '_shuffled': ", teacher of other frames' depth maps",
     }.items()
     for form, form_title in {'': '', '_direct': ', no adapter'}.items()
-    for weight, weight_title in {'': '', '_strong': ', 30 times the weight'}.items()
+    for weight, weight_title in _FEATURE_WEIGHTS.items()
     for loss, loss_title in {'l2': 'L2 of features on objects', 'dasfd': 'DASFD (by uncertainty)'}.items()
 }
 ARMS |= FEATURE_ARMS

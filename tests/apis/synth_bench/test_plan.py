@@ -30,7 +30,7 @@ def test_the_settings_about_a_teachers_knowledge_have_the_second_controls_too():
 
 def test_uncertainty_is_judged_against_plain_l2_for_every_teacher():
     setting = default_plan().settings['short']
-    forms = ('', '_strong', '_direct', '_strong_direct')
+    forms = [weight + form for weight in ('', '_strong', '_heavy') for form in ('', '_direct')]
     plain = {f'l2{form}{teacher}' for form in forms for teacher in ('', '_random', '_shuffled')}
     assert {arm for arm in setting.side_arms if arm.startswith('l2')} == plain
     for arm in (arm for arm in setting.side_arms if arm.startswith('dasfd')):
