@@ -263,7 +263,9 @@ def run(cases: Callable[[], Iterable[Case]], args: Namespace, *, name: str, titl
                 continue
             print(f'{case.name}: {_or_dash(measured[key].get("ratio"), ".1f")} times', file=sys.stderr, flush=True)
         if key in measured:
-            rows.append(measured[key])
+            rows.append(measured.pop(key))
+    # Rows of cases that this machine does not have, such as those of packages that are not installed.
+    rows += measured.values()
     print(table(rows, first))
     if args.only and not args.update:
         return
