@@ -60,6 +60,12 @@ trainings = dict(
     imd=dict(_distillation, title='response and IMD', losses=['imd', 'response']),
     cmrd=dict(_distillation, title='response and CMRD', losses=['cmrd', 'response']),
     monotakd=dict(_distillation, title='MonoTAKD: response, IMD and CMRD', against=['control', 'response', 'cmkd']),
+    labels=dict(
+        _distillation,
+        title='MonoTAKD and the labels',
+        options={'model.student.supervised': True},
+        against=['control', 'monotakd'],
+    ),
     cmkd=dict(
         _distillation,
         title="CMKD's term: response and L2 to the teacher's map",
