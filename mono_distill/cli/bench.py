@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mono_distill.cli.long_runs import INTERRUPTED, default_workers, termination_as_interrupt
+from mono_distill.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from mono_distill.apis.synth_bench.plan import Run
@@ -47,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     study = benches.add_parser('study', help='compare trainings over paired seeds', description=STUDY_TEXT)
     study.add_argument('file', type=Path, help='the study, such as benchmarks/studies/monotakd.py')
     _add_work(study)
-    study.add_argument('--seeds', type=int, help="paired seeds (default: the study's)")
+    study.add_argument('--seeds', type=_positive, help="paired seeds (default: the study's)")
     study.add_argument('--trainings', nargs='+', metavar='NAME', help='only these, and what they need (default: all)')
     _add_pace(study)
     study.add_argument('--out', type=Path, help='write OUT.md and OUT.json')
@@ -72,6 +73,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work', type=Path, required=True, help='folder for data, runs and logs')
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not a positive number')
+    return number
 
 
 def _add_pace(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +119,7 @@ def _left(runs: Sequence[Run]) -> int:
 
 
 def _study(args: argparse.Namespace) -> int:
+    from mono_distill.apis.paired_study.configs import config_of
     from mono_distill.apis.paired_study.execute import make_data
     from mono_distill.apis.paired_study.report import write_report
     from mono_distill.apis.paired_study.study import Study
@@ -118,10 +127,15 @@ def _study(args: argparse.Namespace) -> int:
     from mono_distill.apis.synth_bench.schedule import run_all
 
     study, folders = Study.load(args.file), Folders(args.work.resolve())
+    if args.report_only and args.out is None:
+        raise ConfigError('--report-only writes the table alone; say where with --out')
     runs = study.runs(args.trainings, args.seeds)
     left: list[Run] = []
     if not args.report_only:
         folders.work.mkdir(parents=True, exist_ok=True)
+        for name in dict.fromkeys(one.arm for one in runs):
+            # What is wrong with an arm shows now, not after the hours before it.
+            config_of(study.run(name, 0), study, folders)
         make_data(study, folders, say=_say)
         command = ('bench', 'study-run', str(args.file.resolve()))
         left = run_all(runs, study, folders, workers=args.workers, command=command, minutes=args.minutes, say=_say)

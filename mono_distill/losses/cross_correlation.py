@@ -14,7 +14,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mono_distill.losses.feature_pairs import full_precision
-from mono_distill.losses.masked import global_avg_factors
+from mono_distill.losses.masked import as_float32, global_avg_factors
 from mono_distill.losses.padded_pairs import paired_slots
 from mono_distill.ops.effective_dimension import effective_dimensions
 from mono_distill.registry import MODELS
@@ -238,7 +238,8 @@ class CrossCorrelationLoss(nn.Module):
             statistics=self.statistics,
         )
         if self.log_dimensions:
-            sides = effective_dimensions(torch.stack([student.detach(), teacher.detach().to(student.dtype)]), valid)
+            ours, theirs = as_float32(student.detach()), as_float32(teacher.detach())
+            sides = effective_dimensions(torch.stack([ours, theirs.to(ours.dtype)]), valid)
             self.log_vars = dict(zip(('student_dim', 'teacher_dim'), sides.unbind(), strict=True))
         return loss
 

@@ -105,7 +105,7 @@ def _images_at_once(points: Tensor, anchors: Tensor) -> int:
     if points.device.type == 'cpu':
         # Matrices of points times past points of several images are too large for its caches.
         return 1
-    return max(1, _LARGEST // (points.shape[1] * anchors.shape[1] * anchors.shape[2]))
+    return max(1, _LARGEST // max(1, points.shape[1] * anchors.shape[1] * anchors.shape[2]))
 
 
 def _anchors(

@@ -70,7 +70,7 @@ def effective_dimensions(features: Tensor, valid: Tensor | None = None) -> Tenso
         if valid is None:
             centred = points - points.sum(1, keepdim=True) / max(points.shape[1], 1)
         else:
-            kept = valid.reshape(-1, 1)
+            kept = valid.reshape(-1, 1).bool()
             points = torch.where(kept, points, 0.0)
             centred = points - kept * (points.sum(1, keepdim=True) / kept.sum().clamp(min=1))
         # The number of points cancels.

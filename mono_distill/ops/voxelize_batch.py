@@ -132,7 +132,7 @@ def _keys(
 ) -> Tensor:
     """Number of each point's voxel among those of all clouds, counted along x, y, z, cloud; beyond all: outside."""
     xyz = points[:, :3]
-    if xyz.dtype in (torch.float16, torch.bfloat16):
+    if xyz.dtype != torch.float64:
         xyz = xyz.float()
     # Not divided by plain numbers: a GPU would multiply by the inverse, which puts points on a border elsewhere.
     # Filled on the device: a tensor made from numbers would be copied to it while the host waits.

@@ -221,3 +221,10 @@ def test_a_distiller_logs_the_dimensions_of_both_sides():
     assert logged['kd_structure_student_dim'] == effective_dimension(student)
     assert logged['kd_structure_teacher_dim'] == effective_dimension(teacher)
     assert not any(value.requires_grad for name, value in logged.items() if not name.startswith('loss'))
+
+
+def test_a_half_precision_student_does_not_round_the_dimension_of_its_teacher():
+    loss = CrossCorrelationLoss(log_dimensions=True)
+    student, teacher = torch.randn(2, 40, 5, dtype=torch.float16), 1e5 * torch.randn(2, 40, 5)
+    loss(student, teacher)
+    torch.testing.assert_close(loss.log_vars['teacher_dim'], effective_dimension(teacher))

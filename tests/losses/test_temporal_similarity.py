@@ -112,6 +112,7 @@ def test_as_many_images_at_once_as_a_device_can_hold():
     assert _images_at_once(points, anchors) == 2**26 // (900 * 2700)
     assert _images_at_once(points, anchors.expand(8, 3, 900, 384).repeat(1, 40, 1, 1)) == 1
     assert _images_at_once(torch.empty(8, 9, 4), torch.empty(8, 3, 9, 4)) == 1
+    assert _images_at_once(points[:, :0], anchors) == 2**26
 
 
 def test_normalised_features_are_unit_vectors():

@@ -33,7 +33,14 @@ def config_of(run: Run, study: Study, folders: Folders) -> Config:
     _drop_hooks(config, _OF_DISTILLERS if training.plain else _CHECKS)
     if training.plain:
         config = launch.plain_student(config)
+        if config.model.get('supervised') is False:
+            raise ConfigError(
+                f'{run.id}: this student sees no labels (supervised=False), so alone it has nothing to learn from; add '
+                "options={'model.student.supervised': True}, or name the student's own config"
+            )
     if training.losses is not None:
+        if not is_distiller(config.model):
+            raise ConfigError(f'{run.id}: losses names distillation losses, and {training.config} is no distillation')
         keep_losses(config.model, training.losses)
     config.load_from = None
     for name, other in training.teachers.items():
@@ -115,7 +122,9 @@ def _drop_hooks(config: Config, kinds: tuple[str, ...]) -> None:
 def _teacher(config: Config, name: str) -> Any:
     teachers = config.model.get('teachers', {}) if is_distiller(config.model) else {}
     if name not in teachers:
-        raise ConfigError(f'the config has no teacher {name!r}; {did_you_mean(name, teachers)}')
+        raise ConfigError(
+            f'the config has no teacher {name!r}, or none of the kept losses needs it; {did_you_mean(name, teachers)}'
+        )
     return teachers[name]
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,8 +21,9 @@ from mono_distill.apis.paired_study.configs import config_of
 from mono_distill.apis.paired_study.study import WORK, Study
 from mono_distill.apis.synth_bench.configs import Folders
 from mono_distill.apis.synth_bench.plan import Run
+from mono_distill.apis.synth_bench.schedule import finished
 from mono_distill.utils.atomic import atomic_path
-from mono_distill.utils.errors import CheckpointError, DataError
+from mono_distill.utils.errors import CheckpointError, ConfigError, DataError, did_you_mean
 
 # Scalars of mmengine's log that say nothing about what was learned.
 _TIMES = ('time', 'data_time', 'memory', 'lr', 'base_lr', 'momentum', 'base_momentum', 'epoch', 'iter')
@@ -43,7 +43,8 @@ def make_data(study: Study, folders: Folders, *, say: Callable[[str], None]) -> 
             f'{folders.work} holds data made by {done}, the study wants {commands}; use another work folder'
         )
     for command in commands[len(done) :]:
-        call = [sys.executable, '-m', 'mono_distill.cli.main', *shlex.split(command.replace(WORK, str(folders.work)))]
+        words = [word.replace(WORK, str(folders.work)) for word in shlex.split(command)]
+        call = [sys.executable, '-m', 'mono_distill.cli.main', *words]
         say(f'mono-distill {shlex.join(call[3:])}')
         status = subprocess.run(call, check=False).returncode
         if status:
@@ -61,10 +62,11 @@ def execute(run: Run, study: Study, folders: Folders) -> dict[str, Any]:
         losses, seconds.
 
     Raises:
-        CheckpointError: A run that this one starts from is not finished.
+        CheckpointError: A run that this one starts from is not finished, or is of another state of the study's file.
+        ConfigError: The test gives none of a metric's name.
     """
     for needed in study.needs(run):
-        if not folders.result(needed).is_file():
+        if finished(needed, study, folders) is None:
             raise CheckpointError(f'{run.id} starts from {needed.id}, which is not finished; run that first')
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -84,6 +86,9 @@ def execute(run: Run, study: Study, folders: Folders) -> dict[str, Any]:
     with atomic_path(folders.checkpoint(run)) as temporary:
         torch.save({'state_dict': _weights(runner), 'meta': {}}, temporary)
     scores = {key: float(value) for key, value in runner.test().items()}
+    for label, key in study.metrics.items():
+        if key not in scores:
+            raise ConfigError(f'{run.id}: metrics[{label!r}]: the test gives no {key!r}; {did_you_mean(key, scores)}')
     for checkpoint in folder.glob('epoch_*.pth'):
         checkpoint.unlink()
     result = {
@@ -122,12 +127,3 @@ class _LastScalars(Hook):
             for key, buffer in runner.message_hub.log_scalars.items()
             if key.startswith('train/') and key.removeprefix('train/') not in _TIMES
         }
-
-
-def read_result(run: Run, folders: Folders) -> dict[str, Any] | None:
-    """Return what a run has written, or None."""
-    try:
-        result: dict[str, Any] = json.loads(Path(folders.result(run)).read_text())
-    except (OSError, ValueError):
-        return None
-    return result

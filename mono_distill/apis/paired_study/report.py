@@ -103,8 +103,8 @@ def write_report(study: Study, folders: Folders, out: Path, *, seeds: int | None
         },
     }
     texts = {
-        out.with_suffix('.json'): json.dumps(content, indent=1) + '\n',
-        out.with_suffix('.md'): table(study, results),
+        out.with_name(f'{out.name}.json'): json.dumps(content, indent=1) + '\n',
+        out.with_name(f'{out.name}.md'): table(study, results),
     }
     for path, text in texts.items():
         with atomic_path(path) as temporary:
@@ -164,8 +164,22 @@ def _words(study: Study, results: dict[Run, dict[str, Any]]) -> str:
     total = sum(result['cpu_seconds'] for result in results.values())
     versions = sorted({result['torch'] for result in results.values()})
     words = (
-        'Mean ± standard deviation over seeds. Differences are paired by seed: both trainings start from the same '
-        'weights and take the same number of steps; with their 95 % interval over the seeds (Student), bold where it '
-        f'excludes 0. {len(results)} trainings, {total:.0f} CPU-seconds, torch {", ".join(versions)}, one thread each.'
+        'Mean ± standard deviation over seeds. Differences are paired by seed, with their 95 % interval over the seeds '
+        f'(Student), bold where it excludes 0.{_starts(study, results)} {len(results)} trainings, {total:.0f} '
+        f'CPU-seconds, torch {", ".join(versions)}, one thread each.'
     )
     return f'{words} {study.note}'.rstrip()
+
+
+def _starts(study: Study, results: dict[Run, dict[str, Any]]) -> str:
+    """Say whether what is compared starts alike and takes as many steps."""
+    steps = {run.arm: result['steps'] for run, result in results.items()}
+    unlike = [
+        f'{name} and {other}'
+        for name, training in study.trainings.items()
+        for other in training.against
+        if {name, other} <= set(steps) and (training.start, steps[name]) != (study.trainings[other].start, steps[other])
+    ]
+    if unlike:
+        return f' Not of equal start and budget: {", ".join(unlike)}.'
+    return ' What is compared starts from the same weights and takes the same number of steps.'

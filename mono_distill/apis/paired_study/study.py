@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ class Training:
         shared: Whether seed 0 serves all seeds: teachers.
         options: Settings that replace the config's, with dotted names; :data:`WORK` stands for the work folder.
         against: Trainings of the same seed that it is compared with.
+
+    Raises:
+        ConfigError: A plain training names losses or teachers.
     """
 
     title: str
@@ -46,6 +49,10 @@ class Training:
     shared: bool = False
     options: dict[str, Any] = field(default_factory=dict)
     against: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.plain and (self.losses is not None or self.teachers):
+            raise ConfigError(f'{self.title}: a plain student has no losses of a distillation and no teachers')
 
     @property
     def needs(self) -> list[str]:
@@ -161,11 +168,36 @@ class Study:
 def _read(kind: Any, entry: Mapping[str, Any], where: str) -> Any:
     """Build one of the classes from a dictionary, and name what it does not know."""
     known = [one.name for one in fields(kind)]
+    hints = {one.name: str(one.type) for one in fields(kind)}
     for name in entry:
         if name not in known:
             raise ConfigError(f'{where}: there is no {name!r}; {did_you_mean(name, known)}')
+        _check_kind(entry[name], hints[name], f'{where}: {name}')
+    missing = [one.name for one in fields(kind) if _is_required(one) and one.name not in entry]
+    if missing:
+        raise ConfigError(f'{where}: {", ".join(missing)} must be given')
     tuples = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
-    try:
-        return kind(**{**entry, **tuples})
-    except TypeError as error:
-        raise ConfigError(f'{where}: {error}') from error
+    return kind(**{**entry, **tuples})
+
+
+# Beginning of a field's annotation to what the file may hold.
+_KINDS: dict[str, tuple[type, ...]] = {
+    'tuple': (list, tuple),
+    'dict': (dict,),
+    'int': (int,),
+    'bool': (bool,),
+    'str': (str,),
+}
+
+
+def _check_kind(value: Any, hint: str, where: str) -> None:
+    """A text where a list is meant would be taken letter by letter."""
+    if value is None and 'None' in hint:
+        return
+    wanted = next(kinds for name, kinds in _KINDS.items() if hint.startswith(name))
+    if not isinstance(value, wanted) or (wanted == (int,) and isinstance(value, bool)):
+        raise ConfigError(f'{where} must be a {wanted[0].__name__}, got {value!r}')
+
+
+def _is_required(one: Any) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING

@@ -17,8 +17,8 @@ class LeanPillarFeatureNet(PillarFeatureNet):
 
     There the normalisation is part of the linear layer, and the rectifier follows the maximum: of the tensor of all
     slots of all pillars, the largest of a teacher's forward pass, one copy is written and read instead of five. The
-    result differs by rounding. In training, with gradients and for other options than those of CenterPoint the form is
-    mmdet3d's.
+    result differs by rounding. In training, with gradients, for other options than those of CenterPoint, and where a
+    hook or a tap listens to one of its layers, the form is mmdet3d's.
     """
 
     def forward(self, features: Tensor, num_points: Tensor, coors: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -54,7 +54,8 @@ class LeanPillarFeatureNet(PillarFeatureNet):
         norm = layer.norm
         plain = options == (True, True, False) and not self.legacy and len(self.pfn_layers) == 1
         kept = isinstance(norm, nn.BatchNorm1d) and norm.affine and norm.track_running_stats
-        return plain and kept and layer.mode == 'max'
+        heard = any(part._forward_hooks or part._forward_pre_hooks for part in layer.modules())
+        return plain and kept and not norm.training and not heard and layer.mode == 'max'
 
     def _decorated(self, points: Tensor, num_points: Tensor, coors: Tensor) -> Tensor:
         """Points with their distance from the mean and from the centre of the pillar; zeros in empty slots."""
@@ -88,7 +89,12 @@ class BatchPillarsScatter(PointPillarsScatter):
         return canvas.view(batch_size, self.in_channels, self.ny, self.nx)
 
 
-_LEAN: dict[Any, type] = {'PillarFeatureNet': LeanPillarFeatureNet, 'PointPillarsScatter': BatchPillarsScatter}
+_LEAN: dict[Any, type] = {
+    'PillarFeatureNet': LeanPillarFeatureNet,
+    PillarFeatureNet: LeanPillarFeatureNet,
+    'PointPillarsScatter': BatchPillarsScatter,
+    PointPillarsScatter: BatchPillarsScatter,
+}
 
 
 def lean_part(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,6 +104,6 @@ def lean_part(config: Mapping[str, Any]) -> dict[str, Any]:
         >>> lean_part(dict(type='PointPillarsScatter', in_channels=4))['type'].__name__
         'BatchPillarsScatter'
     """
-    kind = config['type']
+    kind = config.get('type')
     name = kind.removeprefix('mmdet3d.') if isinstance(kind, str) else kind
-    return {**config, 'type': _LEAN.get(name, kind)}
+    return {**config, 'type': _LEAN[name]} if name in _LEAN else dict(config)

@@ -82,7 +82,8 @@ def test_a_kept_loss_keeps_targets_behind_targets():
 
 
 def test_a_plain_arm_is_the_student_with_the_data_of_the_distillation():
-    taught, plain = config(one_arm(teachers=BOTH)), config(one_arm(plain=True))
+    labels = {'model.student.supervised': True}
+    taught, plain = config(one_arm(teachers=BOTH)), config(one_arm(plain=True, options=labels))
     assert plain.model.type == 'mono_distill.CaDDNBEV'
     assert plain.train_dataloader == taught.train_dataloader
     assert not any('Distill' in hook.type or 'Check' in hook.type for hook in plain.custom_hooks)
@@ -98,8 +99,23 @@ def test_a_teacher_without_a_training_is_refused():
         config(one_arm(teachers={'lidar': 'teacher'}))
 
 
+def test_a_plain_student_that_sees_no_labels_is_refused():
+    with pytest.raises(ConfigError, match='has nothing to learn from'):
+        config(one_arm(plain=True))
+
+
+def test_losses_of_a_config_without_a_distiller_are_refused():
+    with pytest.raises(ConfigError, match='students/caddn_tiny_kitti.py is no distillation'):
+        config(one_arm(config='mono_distill::students/caddn_tiny_kitti.py', losses=('imd',)))
+
+
+def test_a_teacher_that_no_kept_loss_needs_is_named():
+    with pytest.raises(ConfigError, match="no teacher 'assistant', or none of the kept losses needs it"):
+        config(one_arm(teachers=BOTH, losses=('response',)))
+
+
 def test_unknown_losses_and_teachers_are_named():
     with pytest.raises(ConfigError, match=r"model.losses has no 'cmdr'; did you mean 'cmrd'"):
         config(one_arm(teachers=BOTH, losses=('cmdr',)))
-    with pytest.raises(ConfigError, match="no teacher 'lida'; did you mean 'lidar'"):
+    with pytest.raises(ConfigError, match="no teacher 'lida', .*; did you mean 'lidar'"):
         config(one_arm(teachers={'lida': 'teacher'}))

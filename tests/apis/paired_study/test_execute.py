@@ -93,6 +93,22 @@ def test_a_run_without_its_start_is_refused(work):
         execute(Run('little', 'control', 1), study, Folders(work / 'work'))
 
 
+@pytest.mark.slow
+def test_a_start_of_another_state_of_the_file_is_refused(work, tmp_path):
+    text = (work / 'little.py').read_text()
+    (tmp_path / 'little.py').write_text(text.replace("'train_cfg.max_epochs': 1", "'train_cfg.max_epochs': 2"))
+    with pytest.raises(CheckpointError, match='starts from little/base/0, which is not finished'):
+        execute(Run('little', 'control', 0), Study.load(tmp_path / 'little.py'), Folders(work / 'work'))
+
+
+def test_a_wrong_arm_is_named_before_anything_is_trained(tmp_path, capsys):
+    (tmp_path / 'little.py').write_text(TEXT.replace("losses=['response']", "losses=['respond']"))
+    call = ['bench', 'study', str(tmp_path / 'little.py'), '--work', str(tmp_path / 'work'), '--workers', '1']
+    assert main(call) == 2
+    assert "no 'respond'; did you mean 'response'" in capsys.readouterr().err
+    assert not (tmp_path / 'work' / 'runs').exists()
+
+
 def data_study(tmp_path, *commands):
     path = tmp_path / 'data_only.py'
     path.write_text(
@@ -107,6 +123,13 @@ def test_data_is_made_once(tmp_path):
     for _ in range(2):
         make_data(study, Folders(tmp_path), say=said.append)
     assert said == ['mono-distill doctor']
+
+
+def test_the_work_folder_may_have_a_space(tmp_path):
+    work = tmp_path / 'a b'
+    work.mkdir()
+    with pytest.raises(DataError, match="--root '.*a b/nowhere' failed with status"):
+        make_data(data_study(tmp_path, 'prepare kitti --root {work}/nowhere'), Folders(work), say=str)
 
 
 def test_data_of_another_study_is_not_taken(tmp_path):

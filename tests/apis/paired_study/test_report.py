@@ -75,6 +75,16 @@ def test_the_table_has_scores_and_differences(tmp_path):
     assert content['differences']['taught']['control']['NDS']['values'] == [4.0, 5.0, 3.0]
 
 
+def test_the_table_says_whether_what_is_compared_started_alike(tmp_path):
+    folders = finish(Folders(tmp_path))
+    write_report(STUDY, folders, tmp_path / 'v0.1')
+    assert 'starts from the same weights' in (tmp_path / 'v0.1.md').read_text()
+    for path in tmp_path.glob('runs/demo/taught/*/result.json'):
+        path.write_text(path.read_text().replace('"steps": 7', '"steps": 8'))
+    write_report(STUDY, folders, tmp_path / 'v0.1')
+    assert 'Not of equal start and budget: taught and control.' in (tmp_path / 'v0.1.md').read_text()
+
+
 def test_only_seeds_that_both_have_are_paired(tmp_path):
     write_report(STUDY, finish(Folders(tmp_path), skip=['demo/control/1']), tmp_path / 'out')
     content = json.loads((tmp_path / 'out.json').read_text())

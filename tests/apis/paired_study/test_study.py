@@ -78,7 +78,11 @@ def test_a_change_makes_stale_what_depends_on_it(study, tmp_path, old, new, stal
         ("against=['control']", "against=['cntrol']", "compared with 'cntrol'; did you mean 'control'"),
         ('seeds = 2', 'seedz = 2', "three.py: there is no 'seedz'; did you mean 'seeds'"),
         ('shared=True', 'shard=True', "trainings.teacher: there is no 'shard'; did you mean 'shared'"),
-        ("title='base', ", '', 'trainings.base: .*title'),
+        ("title='base', ", '', 'trainings.base: title must be given'),
+        ("losses=['feature']", "losses='feature'", "trainings.taught: losses must be a list, got 'feature'"),
+        ("teachers=dict(lidar='teacher')", "teachers='teacher'", "teachers must be a dict, got 'teacher'"),
+        ('seeds = 2', "seeds = '2'", "three.py: seeds must be a int, got '2'"),
+        ("losses=['feature']", "losses=['feature'], plain=True", 'taught: a plain student has no losses'),
         ("metrics = {'AP': 'KITTI/AP'}", 'metrics = {}', 'needs metrics and trainings'),
     ],
 )

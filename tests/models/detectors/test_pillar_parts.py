@@ -79,6 +79,24 @@ def test_other_options_are_left_to_mmdet3d(options):
         assert torch.equal(run(ours, found), run(theirs, found))
 
 
+def test_a_norm_that_collects_statistics_is_left_to_mmdet3d():
+    theirs, ours = encoders()
+    for encoder in (theirs, ours):
+        encoder.pfn_layers[0].norm.train()
+    found = pillars()
+    with torch.no_grad():
+        assert torch.equal(run(ours, found), run(theirs, found))
+
+
+def test_a_hook_on_a_layer_is_called():
+    _, ours = encoders()
+    heard = []
+    ours.pfn_layers[0].norm.register_forward_hook(lambda *_: heard.append(1))
+    with torch.no_grad():
+        run(ours, pillars())
+    assert heard == [1]
+
+
 @pytest.mark.parametrize('training', [True, False])
 def test_with_gradients_it_is_mmdet3ds(training):
     theirs, ours = (encoder.train(training) for encoder in encoders())
@@ -112,5 +130,6 @@ def test_a_batch_is_scattered_as_sample_by_sample(sizes):
 def test_only_parts_of_mmdet3d_are_replaced():
     assert lean_part(dict(type='PillarFeatureNet', legacy=False)) == dict(type=LeanPillarFeatureNet, legacy=False)
     assert lean_part(dict(type='mmdet3d.PointPillarsScatter'))['type'] is BatchPillarsScatter
-    for kind in ('HardSimpleVFE', 'mono_distill.PillarFeatureNet', PillarFeatureNet):
+    assert lean_part(dict(type=PillarFeatureNet))['type'] is LeanPillarFeatureNet
+    for kind in ('HardSimpleVFE', 'mono_distill.PillarFeatureNet'):
         assert lean_part(dict(type=kind)) == dict(type=kind)
