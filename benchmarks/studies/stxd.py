@@ -4,6 +4,8 @@
 #   mono-distill bench study benchmarks/studies/stxd.py --work FOLDER --out benchmarks/results/stxd_ladder
 title = 'STXD on the embedded nuScenes world'
 metrics = {'mAP': 'NuScenes/mAP', 'NDS': 'NuScenes/NDS', 'mATE': 'NuScenes/mATE', 'mAOE': 'NuScenes/mAOE'}
+compared = ['mAP', 'NDS']
+scalars = {'d_eff student': 'kd_cd_student_dim', 'd_eff teacher': 'kd_cd_teacher_dim'}
 seeds = 3
 data = [
     'synth nuscenes --out {work}/data --scenes 50 --keyframes 6 --image-scale 0.25 --seed 11 --resume',

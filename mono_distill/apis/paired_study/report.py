@@ -129,34 +129,48 @@ def differences(study: Study, results: dict[Run, dict[str, Any]], name: str, oth
 
 def table(study: Study, results: dict[Run, dict[str, Any]]) -> str:
     """Return the table in Markdown, with a line on how it was measured."""
-    primary = next(iter(study.metrics))
-    head = ['', 'seeds', 'steps', *study.metrics, f'{primary} over …', 'CPU-s a run']
+    compared = study.compared or tuple(study.metrics)[:1]
+    digits = {
+        label: _digits([result['test'][key] for result in results.values()]) for label, key in study.metrics.items()
+    }
+    head = ['', 'seeds', 'steps', *study.metrics, *study.scalars, *(f'{label} over …' for label in compared)]
+    head.append('CPU-s a run')
     lines = [f'# {study.title}', '', '| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
     for name, training in study.trainings.items():
         own = [result for run, result in results.items() if run.arm == name]
         if not own:
             continue
-        scores = [_spread([result['test'][key] for result in own]) for key in study.metrics.values()]
+        scores = [
+            _spread([result['test'][key] for result in own], digits[label]) for label, key in study.metrics.items()
+        ]
+        logged = [[result['scalars'].get(key) for result in own] for key in study.scalars.values()]
+        scores += ['' if None in values else _spread(values, 2) for values in logged]
+        found = {other: differences(study, results, name, other) for other in training.against}
         gains = [
-            f'{other}: {_interval(found[primary])}'
-            for other in training.against
-            if (found := differences(study, results, name, other))
+            '<br>'.join(f'{other}: {_interval(gain[label], digits[label])}' for other, gain in found.items() if gain)
+            for label in compared
         ]
         cost = np.mean([result['cpu_seconds'] for result in own])
-        cells = [training.title, str(len(own)), str(own[0]['steps']), *scores, '<br>'.join(gains), f'{cost:.0f}']
+        cells = [training.title, str(len(own)), str(own[0]['steps']), *scores, *gains, f'{cost:.0f}']
         lines.append('| ' + ' | '.join(cells) + ' |')
     lines += ['', _words(study, results)]
     return '\n'.join(lines) + '\n'
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f'{np.mean(values):.2f}' + (f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else '')
+def _digits(values: Sequence[float]) -> int:
+    """Scores of at most 1 (nuScenes) need more digits than percents (KITTI)."""
+    return 3 if max(values) <= 2 else 1
 
 
-def _interval(found: Difference) -> str:
+def _spread(values: Sequence[float], digits: int) -> str:
+    spread = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.{digits}f}{spread}'
+
+
+def _interval(found: Difference, digits: int) -> str:
     if len(found.values) == 1:
-        return f'{found.mean:+.2f} (one seed)'
-    text = f'{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]'
+        return f'{found.mean:+.{digits}f} (one seed)'
+    text = f'{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]'
     return f'**{text}**' if found.real else text
 
 

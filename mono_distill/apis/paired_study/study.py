@@ -68,6 +68,8 @@ class Study:
         name: Name of its file.
         title: In the words of the table.
         metrics: Column of the table to name of the metric; the first is the primary one.
+        compared: Columns whose paired differences are in the table; none for the primary one.
+        scalars: Further columns: what the training logged in the end (``kd_cd_student_dim``), where it did.
         seeds: Number of paired seeds.
         data: Calls of ``mono-distill`` that make the data, in order, each made once.
         options: Settings of every training, before its own.
@@ -82,6 +84,8 @@ class Study:
     title: str
     metrics: dict[str, str]
     trainings: dict[str, Training]
+    compared: tuple[str, ...] = ()
+    scalars: dict[str, str] = field(default_factory=dict)
     seeds: int = 3
     data: tuple[str, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +94,11 @@ class Study:
     def __post_init__(self) -> None:
         if not self.metrics or not self.trainings:
             raise ConfigError(f'study {self.name}: it needs metrics and trainings')
+        for label in self.compared:
+            if label not in self.metrics:
+                raise ConfigError(
+                    f'study {self.name}: compared: no metric {label!r}; {did_you_mean(label, self.metrics)}'
+                )
         before: list[str] = []
         for name, training in self.trainings.items():
             for other in training.needs:

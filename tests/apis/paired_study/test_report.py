@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -36,6 +37,7 @@ def finish(folders, skip=()):
             'fingerprint': STUDY.fingerprint(run),
             'steps': 7,
             'test': {'M/mAP': score, 'M/NDS': 2 * score},
+            'scalars': {'kd_x': 2.5} if run.arm == 'taught' else {},
             'cpu_seconds': 5.0,
             'torch': '2',
         }
@@ -68,11 +70,29 @@ def test_the_table_has_scores_and_differences(tmp_path):
     write_report(STUDY, finish(Folders(tmp_path)), tmp_path / 'out')
     text = (tmp_path / 'out.md').read_text()
     assert text.startswith('# A demonstration\n')
-    assert '| control | 3 | 7 | 11.00 ± 1.00 | 22.00 ± 2.00 |' in text
-    assert '**+2.00 [+0.76, +3.24]**' in text
+    assert '| control | 3 | 7 | 11.0 ± 1.0 | 22.0 ± 2.0 |' in text
+    assert '**+2.0 [+0.8, +3.2]**' in text
     assert text.endswith('A last word.\n')
     content = json.loads((tmp_path / 'out.json').read_text())
     assert content['differences']['taught']['control']['NDS']['values'] == [4.0, 5.0, 3.0]
+
+
+def test_other_columns_can_be_chosen(tmp_path):
+    study = replace(STUDY, compared=('mAP', 'NDS'), scalars={'x': 'kd_x'})
+    write_report(study, finish(Folders(tmp_path)), tmp_path / 'out')
+    lines = (tmp_path / 'out.md').read_text().splitlines()
+    assert [cell.strip() for cell in lines[2].split('|')][4:9] == ['mAP', 'NDS', 'x', 'mAP over …', 'NDS over …']
+    taught = lines[6]
+    assert '| 2.50 ± 0.00 |' in taught
+    assert 'control: **+4.0 [+1.5, +6.5]**' in taught
+
+
+def test_scores_of_at_most_one_have_three_digits(tmp_path, monkeypatch):
+    monkeypatch.setitem(SCORES, 'control', [0.1234, 0.2, 0.3])
+    monkeypatch.setitem(SCORES, 'taught', [0.1, 0.2, 0.3])
+    monkeypatch.setitem(SCORES, 'base', [0.1, 0.1, 0.1])
+    write_report(STUDY, finish(Folders(tmp_path)), tmp_path / 'out')
+    assert '| 0.208 ± 0.089 |' in (tmp_path / 'out.md').read_text()
 
 
 def test_the_table_says_whether_what_is_compared_started_alike(tmp_path):

@@ -83,6 +83,7 @@ def test_a_change_makes_stale_what_depends_on_it(study, tmp_path, old, new, stal
         ("teachers=dict(lidar='teacher')", "teachers='teacher'", "teachers must be a dict, got 'teacher'"),
         ('seeds = 2', "seeds = '2'", "three.py: seeds must be a int, got '2'"),
         ("losses=['feature']", "losses=['feature'], plain=True", 'taught: a plain student has no losses'),
+        ('seeds = 2', "compared = ['APP']", "compared: no metric 'APP'; did you mean 'AP'"),
         ("metrics = {'AP': 'KITTI/AP'}", 'metrics = {}', 'needs metrics and trainings'),
     ],
 )
