@@ -7,10 +7,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mono_distill.cli.long_runs import INTERRUPTED, default_workers, termination_as_interrupt
 from mono_distill.utils.errors import ConfigError
+from mono_distill.utils.folder_lock import locked_folder
 
 if TYPE_CHECKING:
     from mono_distill.apis.synth_bench.plan import Run
@@ -99,11 +100,11 @@ def _synth(args: argparse.Namespace) -> int:
     runs = plan.runs(args.settings, args.arms)
     left = []
     if not args.report_only:
-        folders.work.mkdir(parents=True, exist_ok=True)
-        plan.save(folders.plan)
-        for name in dict.fromkeys(plan.settings[one.setting].world for one in runs):
-            make_world(plan.worlds[name], folders.data(name), workers=args.workers, say=_say)
-        left = run_all(runs, plan, folders, workers=args.workers, minutes=args.minutes, say=_say)
+        with locked_folder(folders.work, 'benchmark', '--work'):
+            plan.save(folders.plan)
+            for name in dict.fromkeys(plan.settings[one.setting].world for one in runs):
+                make_world(plan.worlds[name], folders.data(name), workers=args.workers, say=_say)
+            left = run_all(runs, plan, folders, workers=args.workers, minutes=args.minutes, say=_say)
     if args.out is not None:
         from mono_distill.apis.synth_bench.report import write_report
 
@@ -132,13 +133,14 @@ def _study(args: argparse.Namespace) -> int:
     runs = study.runs(args.trainings, args.seeds)
     left: list[Run] = []
     if not args.report_only:
-        folders.work.mkdir(parents=True, exist_ok=True)
         for name in dict.fromkeys(one.arm for one in runs):
             # What is wrong with an arm shows now, not after the hours before it.
             config_of(study.run(name, 0), study, folders)
-        make_data(study, folders, say=_say)
-        command = ('bench', 'study-run', str(args.file.resolve()))
-        left = run_all(runs, study, folders, workers=args.workers, command=command, minutes=args.minutes, say=_say)
+        pace: dict[str, Any] = dict(workers=args.workers, minutes=args.minutes, say=_say)
+        with locked_folder(folders.work, 'study', '--work'):
+            make_data(study, folders, say=_say)
+            command = ('bench', 'study-run', str(args.file.resolve()))
+            left = run_all(runs, study, folders, command=command, **pace)
     if args.out is not None:
         for path in write_report(study, folders, args.out, seeds=args.seeds):
             _say(f'wrote {path}')

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 from mono_distill.apis.demo.options import DemoOptions
 from mono_distill.utils.atomic import atomic_path
 from mono_distill.utils.errors import ConfigError
+from mono_distill.utils.folder_lock import locked_folder
 
 RECORD = 'demo.json'
 
@@ -100,22 +99,9 @@ def opened(options: DemoOptions) -> Iterator[tuple[DemoFolder, int]]:
     """
     folder = DemoFolder(options.out)
     _check_free(folder)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(options.out / '.lock', os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise ConfigError(f'--out {options.out} cannot be written: {error}') from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f'another demo is at work in {options.out}: wait for it, stop it, or name another folder with --out'
-            ) from error
+    with locked_folder(options.out, 'demo', '--out') as handle:
         _check_same(folder, options)
         yield folder, handle
-    finally:
-        os.close(handle)
 
 
 def _check_free(folder: DemoFolder) -> None:

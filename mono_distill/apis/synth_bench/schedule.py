@@ -131,6 +131,10 @@ def _start(run: Run, folders: Folders, command: Sequence[str], options: Sequence
 
 def _close(run: Run, process: subprocess.Popen[bytes], plan: RunPlan, folders: Folders, say: Say) -> None:
     result = finished(run, plan, folders)
+    if process.returncode == 0 and result is None:
+        raise DataError(
+            f'{run.id} has ended, but for another plan than this: the file was changed meanwhile; start again'
+        )
     if process.returncode != 0 or result is None:
         log = folders.run(run) / 'log.txt'
         raise DataError(f'{run.id} failed with status {process.returncode}: {_last_line(log)} (all of it: {log})')
