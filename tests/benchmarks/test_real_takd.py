@@ -56,9 +56,11 @@ def test_the_options_exist_in_every_config(real_takd, monkeypatch):
     for path in real_takd.TITLES:
         config = load_config(str(path))
         for option in (*real_takd.OPTIONS, *real_takd.DISTILLATION_OPTIONS):
+            *parents, last = option.split('=')[0].split('.')
             value = config
-            for key in option.split('=')[0].split('.'):
+            for key in parents:
                 value = value[key]
+            assert last in value, f'{path.name}: {option}'
 
 
 @pytest.mark.parametrize(
