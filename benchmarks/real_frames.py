@@ -215,6 +215,13 @@ def table(result: dict) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def write_results(out: Path, result: object, text: str) -> None:
+    """Write ``out.json`` and ``out.md``."""
+    for suffix, content in (('.json', json.dumps(result, indent=1) + '\n'), ('.md', text)):
+        with atomic_path(out.with_suffix(suffix)) as temporary:
+            temporary.write_text(content)
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -236,9 +243,7 @@ def main() -> None:
         text = students_table(result)
     print(text)
     if args.out is not None:
-        for suffix, content in (('.json', json.dumps(result, indent=1) + '\n'), ('.md', text)):
-            with atomic_path(args.out.with_suffix(suffix)) as temporary:
-                temporary.write_text(content)
+        write_results(args.out, result, text)
 
 
 if __name__ == '__main__':

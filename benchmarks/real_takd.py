@@ -26,10 +26,8 @@ from typing import Any
 
 import torch
 
-from mono_distill.utils.atomic import atomic_path
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from real_frames import CONFIGS, SCORES, frames, last_checkpoint, prepare, scores_of, steps
+from real_frames import CONFIGS, SCORES, frames, last_checkpoint, prepare, scores_of, steps, write_results
 
 # 'wall_s' and 'cpu_s', processor time.
 Seconds = dict[str, float]
@@ -196,9 +194,7 @@ def main() -> None:
     text = table(result)
     print(text)
     if args.out is not None:
-        for suffix, content in (('.json', json.dumps(result, indent=1) + '\n'), ('.md', text)):
-            with atomic_path(args.out.with_suffix(suffix)) as temporary:
-                temporary.write_text(content)
+        write_results(args.out, result, text)
 
 
 if __name__ == '__main__':

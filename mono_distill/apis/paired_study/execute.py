@@ -84,7 +84,7 @@ def execute(run: Run, study: Study, folders: Folders) -> dict[str, Any]:
     runner.train()
     trained = time.process_time() - cpu
     with atomic_path(folders.checkpoint(run)) as temporary:
-        torch.save({'state_dict': _weights(runner), 'meta': {}}, temporary)
+        torch.save({'state_dict': runner.model.state_dict(), 'meta': {}}, temporary)
     scores = {key: float(value) for key, value in runner.test().items()}
     for label, key in study.metrics.items():
         if key not in scores:
@@ -107,10 +107,6 @@ def execute(run: Run, study: Study, folders: Folders) -> dict[str, Any]:
     with atomic_path(folders.result(run)) as temporary:
         temporary.write_text(json.dumps(result, indent=1) + '\n')
     return result
-
-
-def _weights(runner: Runner) -> dict[str, Any]:
-    return dict(runner.model.state_dict())
 
 
 class _LastScalars(Hook):

@@ -205,7 +205,7 @@ def _check_kind(value: Any, hint: str, where: str) -> None:
         return
     wanted = next(kinds for name, kinds in _KINDS.items() if hint.startswith(name))
     if not isinstance(value, wanted) or (wanted == (int,) and isinstance(value, bool)):
-        raise ConfigError(f'{where} must be a {wanted[0].__name__}, got {value!r}')
+        raise ConfigError(f'{where} must be of type {wanted[0].__name__}, got {value!r}')
 
 
 def _is_required(one: Any) -> bool:
