@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,11 +29,14 @@ def load_config(path: str, options: Mapping[str, Any] | None = None, work_dir: s
         work_dir: Where to write; by default the config's, else ``work_dirs/<config name>``.
 
     Raises:
-        ConfigError: The file is missing, or an option of one of our types is unknown.
+        ConfigError: The file is missing, an option of one of our types is unknown, or an override misspells a part of
+            the config.
     """
     config = resolve_config(path)
     config.launcher = 'none'
     if options:
+        for name in options:
+            _check_parents(config, name)
         config.merge_from_dict(dict(options))
     if work_dir is not None:
         config.work_dir = work_dir
@@ -40,6 +44,23 @@ def load_config(path: str, options: Mapping[str, Any] | None = None, work_dir: s
         config.work_dir = str(Path('work_dirs') / Path(path).stem)
     check_config(config)
     return config
+
+
+def _check_parents(config: Config, name: str) -> None:
+    """Refuse ``train_cgf.max_epochs``: mmengine would make a new dictionary ``train_cgf``, which nothing reads."""
+    parents = name.split('.')[:-1]
+    node: Any = config.to_dict()
+    for depth, part in enumerate(parents):
+        if not isinstance(node, Mapping):
+            return
+        if part not in node:
+            close = difflib.get_close_matches(part, node, n=1, cutoff=0.8)
+            if close:
+                before = ''.join(f'{parent}.' for parent in parents[:depth])
+                meant = before + close[0]
+                raise ConfigError(f"option {name}: the config has no '{before}{part}'; did you mean '{meant}'?")
+            return
+        node = node[part]
 
 
 def set_launcher(config: Config, launcher: str, local_rank: int | None) -> None:

@@ -25,6 +25,28 @@ def test_overrides_are_merged_and_checked(tmp_path):
         launch.load_config(write(tmp_path, text), {'pipeline.0.pob': 0.0})
 
 
+@pytest.mark.parametrize(
+    ('option', 'hint'),
+    [
+        ('optim_wraper.optimizer.lr', "'optim_wrapper'"),
+        ('model.student.bbox_haed.num_classes', "'model.student.bbox_head'"),
+    ],
+)
+def test_an_override_of_a_misspelt_part_is_refused(tmp_path, option, hint):
+    path = tmp_path / 'mine.py'
+    path.write_text('optim_wrapper = dict(lr=1)\nmodel = dict(student=dict(bbox_head=dict(a=1)))\n')
+    with pytest.raises(ConfigError, match=f'did you mean {hint}'):
+        launch.load_config(str(path), {option: 2})
+
+
+def test_an_override_may_add_a_part(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text('default_hooks = dict(logger=dict(type="LoggerHook"))\nhooks = [dict(every=1)]\n')
+    config = launch.load_config(str(path), {'default_hooks.checkpoint.interval': 5, 'hooks.0.every': 2})
+    assert config.default_hooks.checkpoint.interval == 5
+    assert config.hooks[0].every == 2
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='a machine without a GPU')
 def test_mixed_precision_needs_a_gpu():
     with pytest.raises(ConfigError, match='--amp needs a CUDA device'):
