@@ -77,6 +77,7 @@ def kernels() -> Iterator[Case]:
     yield from drawing()
     yield from sampling()
     yield from collecting()
+    yield from pillar_maps()
     yield from overlaps()
     yield from ranking()
 
@@ -186,6 +187,37 @@ def collecting() -> Iterator[Case]:
         lambda: torch.cat([layer(cloud)[0] for cloud in clouds]),
         lambda: voxelize_batch(clouds, **grid, **limits)['voxels'],
         keys=cells[:, 1] * 512 + cells[:, 0],
+    )
+
+
+def pillar_maps() -> Iterator[Case]:
+    """A frozen CenterPoint up to its backbone: two clouds of 20000 pillars of 0.2 m, mmdet3d's parts and ours."""
+    from mmdet3d.models import SECOND
+    from mmdet3d.models.middle_encoders import PointPillarsScatter
+    from mmdet3d.models.voxel_encoders import PillarFeatureNet
+
+    from mono_distill.models.detectors.pillar_parts import BatchPillarsScatter, LeanPillarFeatureNet
+
+    points, counts = torch.randn(40000, 20, 5), torch.randint(1, 21, (40000,))
+    points *= (torch.arange(20) < counts[:, None])[..., None]
+    cells = torch.cat([torch.randperm(512 * 512)[:20000] for _ in range(2)])
+    sample = torch.arange(2).repeat_interleave(20000)
+    coors = torch.stack([sample, torch.zeros_like(cells), cells // 512, cells % 512], 1)
+    grid = dict(voxel_size=(0.2, 0.2, 8), point_cloud_range=(-REACH, -REACH, -5.0, REACH, REACH, 3.0), legacy=False)
+    backbone = SECOND(64, [64, 128, 256], [3, 5, 5], [2, 2, 2], norm_cfg=dict(type='BN')).eval()
+
+    def encoder(parts: tuple[type, type]) -> Callable[[], Tensor]:
+        torch.manual_seed(0)
+        pillars = parts[0](5, (64,), norm_cfg=dict(type='BN1d'), **grid).eval()
+        scatter = parts[1](64, (512, 512))
+        return torch.no_grad()(lambda: backbone(scatter(pillars(points, counts, coors), coors, 2))[-1])
+
+    yield Case(
+        'pillars to maps without gradients, 2 clouds of 20000 pillars',
+        "mmdet3d's encoder and scatter",
+        encoder((PillarFeatureNet, PointPillarsScatter)),
+        encoder((LeanPillarFeatureNet, BatchPillarsScatter)),
+        inputs=[points],
     )
 
 

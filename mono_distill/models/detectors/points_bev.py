@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mono_distill.models.detectors.bev_anchor import BEVAnchorDetector
+from mono_distill.models.detectors.pillar_parts import lean_part
 from mono_distill.models.monodetr.output_record import OutputRecord
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, DataError
@@ -20,7 +21,8 @@ class PointsBEVDetector(BEVAnchorDetector):
 
     The features that a student is compared with, ``bev`` of :meth:`distill_outputs`, are those before the BEV backbone:
     rectified, mostly zero, on the grid of the anchors. SECOND's middle encoder gives them; PointPillars scatters at a
-    finer cell and brings them to the grid by a ``stem``. The voxel encoder runs in float32 whatever autocast says.
+    finer cell and brings them to the grid by a ``stem``. The voxel encoder runs in float32 whatever autocast says;
+    mmdet3d's parts of PointPillars are built in the forms of ``pillar_parts.py``.
 
     Args:
         voxel_encoder: ``HardSimpleVFE`` (full tier) or ``PillarFeatureNet``.
@@ -55,8 +57,8 @@ class PointsBEVDetector(BEVAnchorDetector):
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(point_cloud_range, bev_size, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.voxel_encoder = MODELS.build(voxel_encoder)
-        self.middle_encoder = MODELS.build(middle_encoder)
+        self.voxel_encoder = MODELS.build(lean_part(voxel_encoder))
+        self.middle_encoder = MODELS.build(lean_part(middle_encoder))
         self.stem = None if stem is None else MODELS.build(stem)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)

@@ -123,7 +123,7 @@ def test_a_batch_is_scattered_as_sample_by_sample(sizes):
         if canvas.requires_grad:
             gradients.append(torch.autograd.grad(canvas, features, cotangent)[0])
     assert torch.equal(*results)
-    assert results[1].is_contiguous()
+    assert results[1].is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(*gradients)
 
 
