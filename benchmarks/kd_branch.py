@@ -52,7 +52,10 @@ def one_batch(config: Config, folder: Path, batch: int) -> dict[str, Any]:
     prepare_kitti(FrameOptions(source=layout, output=open_output(layout, None)))
     loader = config.train_dataloader
     loader.update(batch_size=batch, num_workers=0, persistent_workers=False)
-    loader.dataset.update(data_root=str(folder), ann_file='kitti_infos_trainval.pkl')
+    dataset = loader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.update(data_root=str(folder), ann_file='kitti_infos_trainval.pkl')
     return next(iter(Runner.build_dataloader(loader, seed=0)))
 
 

@@ -1,8 +1,8 @@
 # MonoTAKD (CVPR 2025) on BEVDepth with ResNet-50, from CenterPoint with pillars of 0.2 m.
 # Train these three first, or all in one: mono-distill stages configs/monotakd_bevdepth_nus.py
 #   mim train mono_distill configs/teachers/centerpoint_pillar02_nus.py
-#   mim train mono_distill configs/assistants/bevdepth_r50_lidar_nus.py
 #   mim train mono_distill configs/students/bevdepth_r50_nus.py
+#   mim train mono_distill configs/assistants/bevdepth_r50_lidar_nus.py
 _base_ = ['./students/bevdepth_r50_nus.py', './_base_/distill/monotakd_nus.py']
 model = dict(
     _delete_=True,

@@ -1,8 +1,8 @@
 # MonoTAKD (CVPR 2025) on BEVDepth in small.
 # Train these three first, or all in one: mono-distill stages configs/monotakd_bevdepth_tiny_nus.py
 #   mim train mono_distill configs/teachers/centerpoint_tiny_nus.py
-#   mim train mono_distill configs/assistants/bevdepth_tiny_lidar_nus.py
 #   mim train mono_distill configs/students/bevdepth_tiny_nus.py
+#   mim train mono_distill configs/assistants/bevdepth_tiny_lidar_nus.py
 _base_ = ['./students/bevdepth_tiny_nus.py', './_base_/distill/monotakd_nus.py']
 model = dict(
     _delete_=True,

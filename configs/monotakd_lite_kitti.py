@@ -1,5 +1,6 @@
-# MonoTAKD-Lite on KITTI: the student without spatial branch. Train these two first:
+# MonoTAKD-Lite on KITTI: the student without spatial branch. Train these three first:
 #   mim train mono_distill configs/teachers/second_bev_kitti.py
+#   mim train mono_distill configs/students/caddn_r50_kitti.py
 #   mim train mono_distill configs/assistants/caddn_r50_lidar_kitti.py
 # LIDAR_TEACHER=pointpillars_bev_kitti takes the teacher that needs no compiled ops.
 _base_ = [

@@ -1,5 +1,6 @@
-# MonoTAKD-Lite on KITTI: the student without spatial branch, in small. Train these two first:
+# MonoTAKD-Lite on KITTI: the student without spatial branch, in small. Train these three first:
 #   mim train mono_distill configs/teachers/pointpillars_tiny_bev_kitti.py
+#   mim train mono_distill configs/students/caddn_tiny_kitti.py
 #   mim train mono_distill configs/assistants/caddn_tiny_lidar_kitti.py
 _base_ = [
     './_base_/tiny_runtime.py',

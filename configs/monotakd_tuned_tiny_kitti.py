@@ -1,7 +1,7 @@
 # MonoTAKD on KITTI with the weights of its repository's first year, in small. Train these three first:
 #   mim train mono_distill configs/teachers/pointpillars_tiny_bev_kitti.py
-#   mim train mono_distill configs/assistants/caddn_tiny_lidar_kitti.py
 #   mim train mono_distill configs/students/caddn_tiny_kitti.py
+#   mim train mono_distill configs/assistants/caddn_tiny_lidar_kitti.py
 _base_ = [
     './_base_/tiny_runtime.py',
     './_base_/datasets/kitti_bev_tiny.py',

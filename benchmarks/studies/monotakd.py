@@ -16,7 +16,7 @@ data = [
     'prepare kitti --root {work}/data/train',
     'prepare kitti --root {work}/data/test',
 ]
-_epochs = 3
+_epochs, _base_epochs = 3, 12
 options = {
     'train_dataloader.dataset.times': 1,
     'train_dataloader.dataset.dataset.data_root': '{work}/data/train',
@@ -32,7 +32,7 @@ options = {
     'param_scheduler.1.end': _epochs,
 }
 _distillation = dict(
-    config='mono_distill::monotakd_tuned_tiny_kitti.py',
+    config='mono_distill::monotakd_tiny_kitti.py',
     start='base',
     teachers=dict(lidar='teacher', assistant='assistant'),
     against=['control', 'response'],
@@ -41,10 +41,16 @@ trainings = dict(
     teacher=dict(
         title='teacher: PointPillars', config='mono_distill::teachers/pointpillars_tiny_bev_kitti.py', shared=True
     ),
-    assistant=dict(
-        title='assistant: told the depth', config='mono_distill::assistants/caddn_tiny_lidar_kitti.py', shared=True
+    base=dict(
+        title='student before they part',
+        config='mono_distill::students/caddn_tiny_kitti.py',
+        options={'train_cfg.max_epochs': _base_epochs, 'param_scheduler.1.end': _base_epochs},
     ),
-    base=dict(title='student before they part', config='mono_distill::students/caddn_tiny_kitti.py'),
+    assistant=dict(
+        title='assistant: that student, told the depth',
+        config='mono_distill::assistants/caddn_tiny_lidar_kitti.py',
+        start='base',
+    ),
     control=dict(
         title='control: student trained on with labels',
         config='mono_distill::students/caddn_tiny_kitti.py',
@@ -68,12 +74,12 @@ trainings = dict(
     ),
     cmkd=dict(
         _distillation,
-        title="CMKD's term: response and L2 to the teacher's map",
+        title='straight from the teacher: response and L2 to its map',
         losses=['feature', 'response'],
         teachers=dict(lidar='teacher'),
         options={
             'model.losses.feature': dict(
-                type='mono_distill.FeatureMSELoss', weight=32.0, inputs=dict(student='s_visual', teacher='t_bev')
+                type='mono_distill.FeatureMSELoss', weight=1.0, inputs=dict(student='s_visual', teacher='t_bev')
             ),
         },
     ),

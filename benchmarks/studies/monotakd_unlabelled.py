@@ -4,6 +4,7 @@
 #   mono-distill bench study benchmarks/studies/monotakd_unlabelled.py --work FOLDER --out FOLDER/table
 _base_ = './monotakd.py'
 title = 'MonoTAKD with 120 labelled and 480 unlabelled frames of the embedded KITTI world'
+_base_epochs = 6
 _labelled = {
     'train_dataloader.dataset.times': 5,
     'train_dataloader.dataset.dataset.indices': 120,
@@ -13,7 +14,7 @@ _unlabelled = {
     'train_dataloader.dataset.dataset.labelled': False,
 }
 _distillation = dict(
-    config='mono_distill::monotakd_tuned_tiny_kitti.py',
+    config='mono_distill::monotakd_tiny_kitti.py',
     start='base',
     teachers=dict(lidar='teacher', assistant='assistant'),
 )
@@ -25,13 +26,17 @@ trainings = dict(
         shared=True,
         options=_labelled,
     ),
+    base=dict(
+        title='student before they part',
+        config='mono_distill::students/caddn_tiny_kitti.py',
+        options={**_labelled, 'train_cfg.max_epochs': _base_epochs, 'param_scheduler.1.end': _base_epochs},
+    ),
     assistant=dict(
-        title='assistant: told the depth',
+        title='assistant: that student, told the depth',
         config='mono_distill::assistants/caddn_tiny_lidar_kitti.py',
-        shared=True,
+        start='base',
         options=_labelled,
     ),
-    base=dict(title='student before they part', config='mono_distill::students/caddn_tiny_kitti.py', options=_labelled),
     control=dict(
         title='control: student trained on with its labels',
         config='mono_distill::students/caddn_tiny_kitti.py',

@@ -11,7 +11,7 @@ data = [
     'synth nuscenes --out {work}/data --scenes 50 --keyframes 6 --image-scale 0.25 --seed 11 --resume',
     'prepare nuscenes --root {work}/data',
 ]
-_base_epochs, _arm_epochs, _teacher_epochs = 4, 4, 8
+_base_epochs, _arm_epochs, _teacher_epochs = 16, 4, 8
 options = {
     'train_dataloader.dataset.data_root': '{work}/data',
     'test_dataloader.dataset.data_root': '{work}/data',

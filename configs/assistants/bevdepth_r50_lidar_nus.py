@@ -1,5 +1,6 @@
 # MonoTAKD's teaching assistant on nuScenes: BEVDepth that takes the LiDAR's depth wherever there is one, trained by
-# annotations before it is frozen. Its own depth net, supervised as ever, fills the other cells.
+# annotations before it is frozen. Its own depth net, supervised as ever, fills the other cells. It starts from the
+# trained student, so that the maps of both mean the same.
 _base_ = ['../students/bevdepth_r50_nus.py']
 model = dict(depth_mode='gt_onehot')
 # Depth for evaluation too, from the key-frame's own scan.
@@ -12,3 +13,4 @@ val_dataloader = dict(
     )
 )  # fmt: skip
 test_dataloader = val_dataloader
+load_from = 'work_dirs/bevdepth_r50_nus'

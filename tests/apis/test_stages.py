@@ -234,8 +234,8 @@ def test_a_config_of_ones_own_finds_those_of_the_package(tmp_path, monkeypatch):
     write(tmp_path / 'mine.py', f"_base_ = ['{CONFIGS}/monotakd_tiny_kitti.py']\n")
     assert [stage.path for stage in plan_stages('mine.py')] == [
         'mono_distill::teachers/pointpillars_tiny_bev_kitti.py',
-        'mono_distill::assistants/caddn_tiny_lidar_kitti.py',
         'mono_distill::students/caddn_tiny_kitti.py',
+        'mono_distill::assistants/caddn_tiny_lidar_kitti.py',
         'mine.py',
     ]
 
@@ -243,10 +243,10 @@ def test_a_config_of_ones_own_finds_those_of_the_package(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('name', 'expected'),
     [
-        ('monotakd_bevdepth_tiny_nus', ['centerpoint_tiny_nus', 'bevdepth_tiny_lidar_nus', 'bevdepth_tiny_nus']),
+        ('monotakd_bevdepth_tiny_nus', ['centerpoint_tiny_nus', 'bevdepth_tiny_nus', 'bevdepth_tiny_lidar_nus']),
         ('stxd_bevdepth_tiny_nus', ['centerpoint_tiny_nus', 'bevdepth_tiny_nus']),
         ('monoskd_tiny_kitti', ['monodle_depth_tiny_kitti', 'monodle_tiny_kitti']),
-        ('monotakd_unlabelled_kitti', ['second_bev_kitti', 'caddn_r50_lidar_kitti', 'caddn_r50_kitti']),
+        ('monotakd_unlabelled_kitti', ['second_bev_kitti', 'caddn_r50_kitti', 'caddn_r50_lidar_kitti']),
     ],
 )
 def test_what_shipped_distillations_need(name, expected):

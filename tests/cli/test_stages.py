@@ -9,7 +9,7 @@ from mono_distill.cli.main import main
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 MONOTAKD = CONFIGS / 'monotakd_tiny_kitti.py'
-TRAININGS = ['pointpillars_tiny_bev_kitti', 'caddn_tiny_lidar_kitti', 'caddn_tiny_kitti', 'monotakd_tiny_kitti']
+TRAININGS = ['pointpillars_tiny_bev_kitti', 'caddn_tiny_kitti', 'caddn_tiny_lidar_kitti', 'monotakd_tiny_kitti']
 SHORT = [
     '--all-options',
     'train_cfg.max_epochs=1',
