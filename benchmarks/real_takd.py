@@ -1,7 +1,7 @@
 """MonoTAKD on a few real KITTI frames by its one command: that it runs, skips what is done, and fits what it sees.
 
 Runs `mono-distill prepare kitti` and `mono-distill stages configs/monotakd_tiny_kitti.py` in a work folder: teacher
-(PointPillars), assistant, student and distillation. Then the same command again, which has to skip all of them. Every
+(PointPillars), student, assistant and distillation. Then the same command again, which has to skip all of them. Every
 one is scored on the frames it was trained on and draws its boxes beside the annotated ones, on the picture and from
 above, into ``FOLDER/pictures/CONFIG``. The scores say that each can fit what it sees, nothing about generalisation.
 
@@ -36,14 +36,12 @@ STUDENT = CONFIGS / 'students' / 'caddn_tiny_kitti.py'
 # In the order of the command.
 TITLES = {
     CONFIGS / 'teachers' / 'pointpillars_tiny_bev_kitti.py': 'teacher: PointPillars (points)',
-    CONFIGS / 'assistants' / 'caddn_tiny_lidar_kitti.py': 'assistant (picture, depth of the points)',
     STUDENT: 'student (picture)',
+    CONFIGS / 'assistants' / 'caddn_tiny_lidar_kitti.py': 'assistant (picture, depth of the points)',
     DISTILLATION: 'student + MonoTAKD (picture)',
 }
-# Smaller batches than the configs', for more steps in the same time.
-OPTIONS = ('train_dataloader.dataset.times=6', 'train_dataloader.batch_size=2')
-# The distillation starts from the trained student; a third of the steps will do.
-DISTILLATION_OPTIONS = ('train_dataloader.dataset.times=2',)
+# Smaller batches than the configs', for more steps in the same time, and twice as many of them: the teacher needs them.
+OPTIONS = ('train_dataloader.dataset.times=12', 'train_dataloader.batch_size=2')
 # What the command says at the beginning and the end of a training.
 _LINE = re.compile(r'\[\d+/\d+\] [\w ]+: (\w+): (training|goes on|done before|done)\b')
 
@@ -124,7 +122,9 @@ def train(work: Path, options: Sequence[str], environment: dict[str, str]) -> di
 def measure(root: Path, work: Path, options: Sequence[str], distillation_options: Sequence[str]) -> dict:
     """Prepare, train, score and draw; return the numbers."""
     environment = {**os.environ, 'KITTI_ROOT': str(work / 'kitti')}
-    options = ['--all-options', *options, '--cfg-options', *distillation_options]
+    options = ['--all-options', *options]
+    if distillation_options:
+        options += ['--cfg-options', *distillation_options]
     prepare(root, work, environment)
     seconds = train(work, options, environment)
     result: dict = {
@@ -184,8 +184,8 @@ def main() -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        default=DISTILLATION_OPTIONS,
-        help='settings for the distillation alone, before the others (default: %(default)s)',
+        default=(),
+        help='settings for the distillation alone, before the others',
     )
     parser.add_argument('--out', type=Path, help='write OUT.json and OUT.md')
     args = parser.parse_args()

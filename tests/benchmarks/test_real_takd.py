@@ -55,7 +55,7 @@ def test_the_options_exist_in_every_config(real_takd, monkeypatch):
     monkeypatch.setenv('KITTI_ROOT', 'kitti')
     for path in real_takd.TITLES:
         config = load_config(str(path))
-        for option in (*real_takd.OPTIONS, *real_takd.DISTILLATION_OPTIONS):
+        for option in real_takd.OPTIONS:
             *parents, last = option.split('=')[0].split('.')
             value = config
             for key in parents:

@@ -111,7 +111,7 @@ class TestAssistant:
         model, batch = tiny_model(ASSISTANT), bev_batch(2)
         losses = loss_of(model, batch)
         sum(losses.values()).backward()
-        assert touched(model) == {'backbone', 'context', 'collapse', 'bev_backbone', 'bev_neck', 'bbox_head'}
+        assert touched(model) == {'backbone', 'context', 'collapse', 'scnet', 'bev_backbone', 'bev_neck', 'bbox_head'}
         depth = model.distill_outputs()['depth']
         measured = torch.stack(batch['inputs']['gt_depth'])
         inside = (measured >= 2) & (measured < 46.8)
@@ -137,7 +137,7 @@ class TestAssistant:
 
     def test_it_has_no_depth_head_and_no_spatial_branch(self):
         names = {name.split('.')[0] for name, _ in tiny_model(ASSISTANT).named_parameters()}
-        assert names == {'backbone', 'context', 'collapse', 'bev_backbone', 'bev_neck', 'bbox_head'}
+        assert names == {'backbone', 'context', 'collapse', 'scnet', 'bev_backbone', 'bev_neck', 'bbox_head'}
 
 
 class TestVariants:
