@@ -45,6 +45,12 @@ trainings = dict(
     control=dict(
         title='control: student trained on', config='mono_distill::students/bevdepth_tiny_nus.py', start='base'
     ),
+    told=dict(
+        title="student told the LiDAR's depth, also in the test",
+        config='mono_distill::assistants/bevdepth_tiny_lidar_nus.py',
+        start='base',
+        against=['control'],
+    ),
     stxd=dict(_distillation, title='STXD: CD, TD and RD'),
     stxd_5=dict(
         _distillation,
