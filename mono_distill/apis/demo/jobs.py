@@ -155,8 +155,12 @@ def _look(running: Sequence[_Running]) -> tuple[dict[str, Progress], float | Non
 
 def _stop(running: Sequence[_Running]) -> None:
     """Stop jobs: an interrupt first, so that they can end in order; a second Ctrl-C kills them at once."""
+    # Shells start background commands of scripts with SIGINT ignored, and so are then the jobs: they would not hear it.
+    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     try:
         for number, patience in _PATIENCE.items():
+            if deaf and number == signal.SIGINT:
+                continue
             for one in running:
                 if not one.ended():
                     one.signal(number)
