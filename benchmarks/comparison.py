@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from mono_distill.utils.atomic import atomic_path
+
 LEAST_TURNS = 3
 # Shorter passes are repeated, or what the other form left in the caches would count.
 LEAST_TURN_SECONDS = 5e-3
@@ -271,10 +273,16 @@ def run(cases: Callable[[], Iterable[Case]], args: Namespace, *, name: str, titl
         return
     command = f'python benchmarks/{name.removesuffix("_cuda")}.py --seconds {args.seconds:g}'
     command += ' --device cuda' if on_gpu() else ''
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f'{name}.md').write_text(_head(title, command, note) + table(rows, first), encoding='utf-8')
     content = dict(command=command, environment=environment(), rows=rows)
-    record.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    write_results(args.out / name, content, _head(title, command, note) + table(rows, first))
+
+
+def write_results(out: Path, content: object, text: str) -> None:
+    """Write ``out.json`` and ``out.md``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, written in (('.json', json.dumps(content, indent=1) + '\n'), ('.md', text)):
+        with atomic_path(out.with_name(out.name + suffix)) as temporary:
+            temporary.write_text(written, encoding='utf-8')
 
 
 def _head(title: str, command: str, note: str) -> str:

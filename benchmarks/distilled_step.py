@@ -1,36 +1,34 @@
 """What a training step of a distillation on KITTI costs, beside the step of the student that trains alone.
 
-    python benchmarks/distilled_step.py [--sizes tiny published] [--repeats 5] [--out benchmarks/results]
+    python benchmarks/distilled_step.py [--sizes tiny published] [--seconds 5] [--out benchmarks/results]
 
 Frames of the embedded world go through the pipelines and models of both configs (random weights; the time does not
 depend on them). The student is the one of its own config, with its own losses; the distillation adds frozen teachers
-and their terms and leaves the annotations. Measured are forward and backward pass and the preprocessors, in processor
-seconds of one thread, both in turn; the median over the repeats. LiDAR teacher is PointPillars.
+and their terms and leaves the annotations. Measured are the preprocessors, forward and backward pass, in processor
+seconds of one thread, both in turn after one run each that does not count, and the peak of the memory that PyTorch
+allocated. LiDAR teacher is PointPillars.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.registry import init_default_scope
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from comparison import environment
+from comparison import environment, measure, write_results
 from kd_branch import one_batch
+from mmengine.registry import init_default_scope
 
 from mono_distill.apis.launch import load_config
 from mono_distill.registry import MODELS
-from mono_distill.utils.atomic import atomic_path
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 # Size to images per batch, the student's config and the distillation of it.
@@ -40,7 +38,7 @@ SIZES = {
 }
 
 
-def step_of(config_path: str, batch: int) -> Callable[[], None]:
+def step_of(config_path: str, batch: int) -> Callable[[], Tensor]:
     """Return the training step of a config, without the optimizer, on one batch of its pipeline."""
     config = load_config(config_path)
     for teacher in config.model.get('teachers', {}).values():
@@ -48,58 +46,57 @@ def step_of(config_path: str, batch: int) -> Callable[[], None]:
     model: Any = MODELS.build(config.model).train()
     with tempfile.TemporaryDirectory() as folder:
         raw = one_batch(config, Path(folder) / 'kitti', batch)
-    if hasattr(model, 'bank'):
-        model.bank.load()
-        model.set_progress(1.0, 1000)
 
-    def run() -> None:
+    def run() -> Tensor:
         model.zero_grad()
         losses = model(**model.data_preprocessor(raw, True), mode='loss')
-        model.parse_losses(losses)[0].backward()
+        total: Tensor = model.parse_losses(losses)[0]
+        total.backward()
+        return total
 
     return run
 
 
-def in_turn(steps: list[Callable[[], None]], repeats: int) -> list[float]:
-    """Median processor seconds of each, after one run that is not counted."""
-    times: list[list[float]] = [[] for _ in steps]
-    for turn in range(repeats + 1):
-        for step, own in zip(steps, times, strict=True):
-            begin = time.process_time()
-            step()
-            if turn:
-                own.append(time.process_time() - begin)
-    return [statistics.median(own) for own in times]
-
-
-def measure(size: str, repeats: int) -> dict[str, Any]:
+def measure_size(size: str, seconds: float) -> dict[str, Any]:
     """Return the row of one size."""
     batch, student, name = SIZES[size]
-    steps = [step_of(f'mono_distill::students/{student}.py', batch), step_of(f'mono_distill::{name}.py', batch)]
-    own, whole = in_turn(steps, repeats)
-    return {'config': name, 'student': student, 'batch': batch, 'own_s': own, 'whole_s': whole}
+    steps = [step_of(f'mono_distill::{path}.py', batch) for path in (f'students/{student}', name)]
+    for step in steps:
+        step()
+    # The backward pass is part of the step, so that no leaves are left for one of their own.
+    own, whole = measure(steps, [], None, seconds)
+    return {
+        'config': name,
+        'student': student,
+        'batch': batch,
+        'own_ms': own.forward_ms,
+        'whole_ms': whole.forward_ms,
+        'own_mib': own.mib,
+        'whole_mib': whole.mib,
+    }
 
 
-def table(rows: list[dict[str, Any]], command: str) -> str:
+def page(rows: list[dict[str, Any]], command: str) -> str:
     """Return the results as Markdown."""
     setting = environment()
     head = (
-        f'Ours, measured with `{command}`: torch {setting["torch"]}, {setting["device"]}, frames of the '
-        'embedded world, PointPillars as LiDAR teacher, median processor time of the two in turn.'
+        f'Ours, measured with `{command}`: torch {setting["torch"]}, {setting["device"]}, frames of the embedded '
+        'world, PointPillars as LiDAR teacher, median processor time of the two in turn, peak of the memory PyTorch '
+        'allocated.'
     )
     lines = [
         "# A step of the distillation beside the student's own",
         '',
         head,
         '',
-        "| distillation | student alone | images | its own step, s | the distillation's, s | times |",
-        '|---|---|---|---|---|---|',
+        "| distillation | student alone | images | its own step, ms | the distillation's, ms | times | its MiB | MiB |",
+        '|---|---|---|---|---|---|---|---|',
     ]
-    lines += [
-        f'| `{row["config"]}` | `{row["student"]}` | {row["batch"]} | {row["own_s"]:.2f} | {row["whole_s"]:.2f} | '
-        f'{row["whole_s"] / row["own_s"]:.2f} |'
-        for row in rows
-    ]
+    for row in rows:
+        own, whole = row['own_ms'], row['whole_ms']
+        times = f'{own:.0f} | {whole:.0f} | {whole / own:.2f}'
+        memory = f'{row["own_mib"]:.0f} | {row["whole_mib"]:.0f}'
+        lines.append(f'| `{row["config"]}` | `{row["student"]}` | {row["batch"]} | {times} | {memory} |')
     return '\n'.join(lines) + '\n'
 
 
@@ -107,20 +104,17 @@ def main() -> None:
     """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--sizes', nargs='+', choices=list(SIZES), default=list(SIZES))
-    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--seconds', type=float, default=5.0, help='time for each of the two, three turns at least')
     parser.add_argument('--out', type=Path, default=RESULTS, help='folder for the table')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     os.environ.update(LIDAR_TEACHER='pointpillars_bev_kitti', RESNET50_WEIGHTS='none')
     init_default_scope('mmdet3d')
-    rows = [measure(size, args.repeats) for size in args.sizes]
-    command = f'python benchmarks/distilled_step.py --sizes {" ".join(args.sizes)} --repeats {args.repeats}'
-    text = table(rows, command)
-    args.out.mkdir(parents=True, exist_ok=True)
-    for suffix, content in (('json', json.dumps({'command': command, 'rows': rows}, indent=1) + '\n'), ('md', text)):
-        with atomic_path(args.out / f'distilled_step.{suffix}') as temporary:
-            temporary.write_text(content)
+    rows = [measure_size(size, args.seconds) for size in args.sizes]
+    command = f'python benchmarks/distilled_step.py --sizes {" ".join(args.sizes)} --seconds {args.seconds:g}'
+    text = page(rows, command)
+    write_results(args.out / 'distilled_step', {'command': command, 'rows': rows}, text)
     print(text)
 
 

@@ -16,7 +16,6 @@ median over the repeats:
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -31,7 +30,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from comparison import environment, now, time_on
+from comparison import environment, now, time_on, write_results
 
 from mono_distill.apis.launch import load_config
 from mono_distill.datasets.kitti.frame import FrameOptions
@@ -40,7 +39,6 @@ from mono_distill.datasets.kitti.prepare import prepare_kitti
 from mono_distill.registry import MODELS
 from mono_distill.synthetic.kitti.options import KittiOptions
 from mono_distill.synthetic.kitti.writer import write_kitti
-from mono_distill.utils.atomic import atomic_path
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 
@@ -176,10 +174,7 @@ def main() -> None:
     command += f' --device {args.device}' * (args.device != 'cpu') + ' --amp' * args.amp
     name = 'kd_branch' + '_cuda' * (args.device == 'cuda') + '_amp' * args.amp
     text = page(table, command, args)
-    with atomic_path(args.out / f'{name}.json') as temporary:
-        temporary.write_text(json.dumps({'command': command, 'seconds': table}, indent=1) + '\n')
-    with atomic_path(args.out / f'{name}.md') as temporary:
-        temporary.write_text(text)
+    write_results(args.out / name, {'command': command, 'seconds': table}, text)
     print(text)
 
 

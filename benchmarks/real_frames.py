@@ -27,8 +27,10 @@ from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from comparison import write_results
+
 from mono_distill.compat.checkpoints import load_checkpoint_file
-from mono_distill.utils.atomic import atomic_path
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
 STAGES = {
@@ -213,13 +215,6 @@ def table(result: dict) -> str:
     titles = ['', 'training', *COLUMNS]
     lines = [head, '', f'| {" | ".join(titles)} |', '|---' * len(titles) + '|', *rows, '', foot]
     return '\n'.join(lines) + '\n'
-
-
-def write_results(out: Path, result: object, text: str) -> None:
-    """Write ``out.json`` and ``out.md``."""
-    for suffix, content in (('.json', json.dumps(result, indent=1) + '\n'), ('.md', text)):
-        with atomic_path(out.with_suffix(suffix)) as temporary:
-            temporary.write_text(content)
 
 
 def main() -> None:

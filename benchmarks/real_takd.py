@@ -27,7 +27,8 @@ from typing import Any
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from real_frames import CONFIGS, SCORES, frames, last_checkpoint, prepare, scores_of, steps, write_results
+from comparison import write_results
+from real_frames import CONFIGS, SCORES, frames, last_checkpoint, prepare, scores_of, steps
 
 # 'wall_s' and 'cpu_s', processor time.
 Seconds = dict[str, float]

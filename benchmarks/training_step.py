@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 import logging
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
@@ -18,7 +17,7 @@ import torch
 import mono_distill  # noqa: F401  (before mmdet3d)
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from comparison import Cost, environment, measure, one_pass
+from comparison import Cost, environment, measure, one_pass, write_results
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
@@ -191,7 +190,4 @@ def main(description: str | None, settings: list[Setting], subject: Subject) -> 
         print(f'{setting.case}: {rows[-1]["ratios"]["ours"]["step"]:.2f} times', file=sys.stderr, flush=True)
     text = report(rows, subject)
     print(text)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / f'{subject.script}.md').write_text(text, encoding='utf-8')
-    content = dict(environment=environment(), rows=rows)
-    (args.out / f'{subject.script}.json').write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    write_results(args.out / subject.script, dict(environment=environment(), rows=rows), text)

@@ -35,8 +35,9 @@ def load_config(path: str, options: Mapping[str, Any] | None = None, work_dir: s
     config = resolve_config(path)
     config.launcher = 'none'
     if options:
+        known = config.to_dict()
         for name in options:
-            _check_parents(config, name)
+            _check_parents(known, name)
         config.merge_from_dict(dict(options))
     if work_dir is not None:
         config.work_dir = work_dir
@@ -46,21 +47,19 @@ def load_config(path: str, options: Mapping[str, Any] | None = None, work_dir: s
     return config
 
 
-def _check_parents(config: Config, name: str) -> None:
+def _check_parents(config: Mapping[str, Any], name: str) -> None:
     """Refuse ``train_cgf.max_epochs``: mmengine would make a new dictionary ``train_cgf``, which nothing reads."""
-    parents = name.split('.')[:-1]
-    node: Any = config.to_dict()
-    for depth, part in enumerate(parents):
-        if not isinstance(node, Mapping):
+    node: Any = config
+    before = ''
+    for part in name.split('.')[:-1]:
+        close = difflib.get_close_matches(part, node, n=1, cutoff=0.8) if isinstance(node, Mapping) else []
+        if not close:
+            # An index into a list, or a part that the option adds.
             return
-        if part not in node:
-            close = difflib.get_close_matches(part, node, n=1, cutoff=0.8)
-            if close:
-                before = ''.join(f'{parent}.' for parent in parents[:depth])
-                meant = before + close[0]
-                raise ConfigError(f"option {name}: the config has no '{before}{part}'; did you mean '{meant}'?")
-            return
+        if close[0] != part:
+            raise ConfigError(f"option {name}: the config has no '{before}{part}'; did you mean '{before}{close[0]}'?")
         node = node[part]
+        before += f'{part}.'
 
 
 def set_launcher(config: Config, launcher: str, local_rank: int | None) -> None:

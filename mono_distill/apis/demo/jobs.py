@@ -155,12 +155,12 @@ def _look(running: Sequence[_Running]) -> tuple[dict[str, Progress], float | Non
 
 def _stop(running: Sequence[_Running]) -> None:
     """Stop jobs: an interrupt first, so that they can end in order; a second Ctrl-C kills them at once."""
-    # Shells start background commands of scripts with SIGINT ignored, and so are then the jobs: they would not hear it.
-    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signals = dict(_PATIENCE)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As shells start the background commands of a script; jobs inherit it and would not hear an interrupt.
+        del signals[signal.SIGINT]
     try:
-        for number, patience in _PATIENCE.items():
-            if deaf and number == signal.SIGINT:
-                continue
+        for number, patience in signals.items():
             for one in running:
                 if not one.ended():
                     one.signal(number)

@@ -111,6 +111,23 @@ def test_an_interrupt_lets_jobs_end_in_order_and_is_passed_on(folder):
     assert folder.entry('tidy')['seconds'] > 0
 
 
+def test_where_interrupts_are_ignored_jobs_are_terminated_at_once(folder):
+    quiet = f'{touch(folder.out / "ready")}; time.sleep(60)'
+
+    def interrupt(progress, left):
+        if (folder.out / 'ready').exists():
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, job(folder, 'quiet', quiet), watch=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert time.monotonic() - began < jobs._PATIENCE[signal.SIGINT]
+
+
 def test_a_job_that_ignores_an_interrupt_is_killed(folder, monkeypatch):
     monkeypatch.setattr(jobs, '_PATIENCE', {signal.SIGINT: 0.1, signal.SIGTERM: 0.1})
     deaf = (
