@@ -49,3 +49,18 @@ def test_a_model_without_teachers_is_fine():
     model = nn.Sequential(conv())
     ChannelsLastHook().before_train(SimpleNamespace(model=model))
     assert is_channels_last(model[0])
+
+
+def test_shortcuts_of_residual_networks_keep_the_usual_layout_on_a_cpu():
+    trunk, shortcut = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 16, 1, stride=2, bias=False)
+    model = nn.Sequential(trunk, shortcut)
+    maps = torch.randn(5, 8, 8, 12)
+    expected = model(maps)
+    ChannelsLastHook().before_train(SimpleNamespace(model=model))
+    given = []
+    shortcut.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].is_contiguous()))
+    trunk.register_forward_hook(lambda _, __, out: given.append(out.is_contiguous()))
+    torch.testing.assert_close(model(maps), expected)
+    # The trunk gives channels last; the shortcut reads channels first.
+    assert given == [False, True]
+    assert shortcut.weight.stride() == (8, 1, 1, 1)

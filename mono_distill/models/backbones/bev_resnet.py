@@ -11,6 +11,7 @@ from mmdet.models.layers import ResLayer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mono_distill.ops.conv_order import conv_order
 from mono_distill.registry import MODELS
 from mono_distill.utils.errors import ConfigError, ShapeError
 
@@ -100,7 +101,9 @@ class BEVResNet(BaseModule):
                 f'{tuple(bev.shape)}.'
             )
         levels = [bev] if self.keep_input else []
-        x = self.relu(self.bn1(self.conv1(bev))) if self.has_stem else bev
+        # Pooled maps have the channels last.
+        x = conv_order(bev)
+        x = self.relu(self.bn1(self.conv1(x))) if self.has_stem else x
         for name in self.stages:
             x = getattr(self, name)(x)
             levels.append(x)
