@@ -92,6 +92,15 @@ def copied(value: Any) -> Any:
     return leaves(value, trained=True) if not isinstance(value, tuple) else tuple(copied(part) for part in value)
 
 
+def pinned(value: Any) -> Any:
+    """Copy tensors to pinned memory, where the data loader has them in a training on a GPU."""
+    if isinstance(value, Tensor):
+        return value.pin_memory()
+    if isinstance(value, Mapping):
+        return {key: pinned(part) for key, part in value.items()}
+    return [pinned(part) for part in value] if isinstance(value, list) else value
+
+
 def captured(model: Any, modules: Mapping[str, Any], run: Callable[[], Any]) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Run once and keep what every module was called with."""
     calls: dict[str, tuple[Any, dict[str, Any]]] = {}
@@ -136,6 +145,7 @@ def measure(config: Config, args: argparse.Namespace) -> dict[str, float]:
         teacher.update(checkpoint=None, allow_random=True)
     model = MODELS.build(config.model).train()
     raw, took = one_batch(config, args.batch)
+    raw = raw if args.device == 'cpu' else pinned(raw)
     model.bank.load()
     model.set_progress(1.0, 1000)
     model.to(args.device)
@@ -166,13 +176,18 @@ def page(table: Mapping[str, float], command: str, args: argparse.Namespace) -> 
     setting = environment()
     head = (
         f'Ours, measured with `{command}`: torch {setting["torch"]}, {setting["device"]}'
-        f'{", bfloat16 autocast" if args.amp else ""}, {args.batch} samples of the embedded world, forward and '
-        f'backward, {clock}; the pipeline in processor time. Parts are timed alone and need not add up to the step.'
+        f'{", bfloat16 autocast" if args.amp else ""}, `{args.config.removeprefix("mono_distill::")}`, {args.batch} '
+        f'samples of the embedded world{" in pinned memory" if args.device == "cuda" else ""}, forward and backward, '
+        f'{clock}; the pipeline in processor time. Parts are timed alone and need not add up to the step.'
     )
     title = '# The parts of a multi-view training step, and what distillation adds'
     lines = [title, '', head, '', "| part | milliseconds | share of the student's own step |", '|---|---|---|']
     lines += [f'| {name} | {1e3 * value:.1f} | {100 * value / own:.1f} % |' for name, value in table.items()]
-    lines.append(f'| **teacher and distillation together** | {1e3 * extra:.1f} | **{100 * extra / own:.1f} %** |')
+    sums = {
+        'teacher and distillation together': extra,
+        "with the teacher's preprocessor": extra + table['teacher: preprocessor, with voxels'],
+    }
+    lines += [f'| **{name}** | {1e3 * value:.1f} | **{100 * value / own:.1f} %** |' for name, value in sums.items()]
     return '\n'.join(lines) + '\n'
 
 

@@ -209,10 +209,27 @@ def drop_pretrained(detector: Mapping[str, Any]) -> None:
             backbone['init_cfg'] = None
 
 
+def pin_batches(config: Config) -> None:
+    """Have the data loaders put their batches into pinned memory where there is a GPU, unless they say otherwise.
+
+    From there they are copied several times as fast, while the host goes on.
+    """
+    if not torch.cuda.is_available():
+        return
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        for loader in _as_list(config.get(name)):
+            loader.setdefault('pin_memory', True)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
 def build_runner(config: Config) -> Runner:
-    """Build mmengine's Runner with safe checkpoint loading and atomic files in place."""
+    """Build mmengine's Runner with safe checkpoint loading, atomic files and pinned batches."""
     resolve_load_from(config)
     skip_pretrained(config)
+    pin_batches(config)
     install_checkpoint_loader()
     install_atomic_files()
     if config.get('runner_type') is not None:

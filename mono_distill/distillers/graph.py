@@ -185,9 +185,10 @@ class DistillGraph(nn.Module):
     def _loss(self, module: nn.Module, node: Node, known: Mapping[str, Any]) -> Tensor:
         device = getattr(self, f'weight_{node.name}').device.type
         try:
-            # Sums over millions of half-precision products lose the small differences these losses are made of.
+            # Sums over millions of half-precision products lose the small differences these losses are made of. Some
+            # losses read few entries of many maps, and bring those to single precision themselves.
             with torch.autocast(device, enabled=False):
-                value: Tensor = _call(module, node, known, to_float=True)
+                value: Tensor = _call(module, node, known, to_float=not getattr(module, 'takes_half_precision', False))
         except ShapeError as error:
             given = '; '.join(f"{key}='{ref}' is {describe(ref.of(known))}" for key, ref in node.inputs.items())
             raise ShapeError(

@@ -92,6 +92,9 @@ class CenterDetectionLoss(QualityResponseLoss):
         normalizer: ``'quality'``, ``'pairs'`` or ``'none'`` (as printed).
     """
 
+    # For DistillGraph: only what is read at the cells is brought to single precision.
+    takes_half_precision = True
+
     def forward(  # type: ignore[override]
         self, student: Tasks, teacher: Tasks, detections: Mapping[str, Tensor], quality: Tensor
     ) -> Tensor:

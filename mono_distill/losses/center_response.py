@@ -117,6 +117,9 @@ class CenterResponseLoss(QualityResponseLoss):
         normalizer: ``'quality'``, ``'pairs'`` or ``'none'`` (as printed).
     """
 
+    # For DistillGraph: only what is read at the cells is brought to single precision.
+    takes_half_precision = True
+
     def forward(  # type: ignore[override]
         self,
         student: Tasks,

@@ -47,6 +47,27 @@ def test_an_override_may_add_a_part(tmp_path):
     assert config.hooks[0].every == 2
 
 
+def loaders(**options):
+    return Config(
+        dict(train_dataloader=dict(options), val_dataloader=[dict(), dict(pin_memory=False)], test_dataloader=None)
+    )
+
+
+def test_batches_are_pinned_where_there_is_a_gpu_unless_the_config_says_otherwise(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    config = loaders(batch_size=2)
+    launch.pin_batches(config)
+    assert config.train_dataloader == dict(batch_size=2, pin_memory=True)
+    assert config.val_dataloader == [dict(pin_memory=True), dict(pin_memory=False)]
+
+
+def test_batches_are_not_pinned_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    config = loaders()
+    launch.pin_batches(config)
+    assert 'pin_memory' not in config.train_dataloader
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='a machine without a GPU')
 def test_mixed_precision_needs_a_gpu():
     with pytest.raises(ConfigError, match='--amp needs a CUDA device'):

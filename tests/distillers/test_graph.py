@@ -135,6 +135,18 @@ def test_losses_are_computed_in_single_precision_under_autocast():
     assert out['loss_kd_feature'].dtype == torch.float32
 
 
+def test_a_loss_may_bring_what_it_reads_to_single_precision_itself():
+    graph = DistillGraph(['s', 't'], dict(feature=LOSS))
+    graph.losses['feature'].takes_half_precision = True
+    seen = []
+    graph.losses['feature'].register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs['student'].dtype), with_kwargs=True
+    )
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        graph({key: value.bfloat16() for key, value in values().items()})
+    assert seen == [torch.bfloat16]
+
+
 def test_a_schedule_moves_the_weight_and_zero_keeps_the_graph():
     graph = DistillGraph(['s', 't'], dict(f=dict(LOSS, weight=2.0, schedule=dict(until=10, start=0.0, end=1.0))))
     graph.set_progress(5, 0)

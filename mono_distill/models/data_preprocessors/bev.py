@@ -50,7 +50,7 @@ class BEVDataPreprocessor(BaseDataPreprocessor):
             point_cloud_range, max_num_points, max_voxels (training, testing). All clouds are voxelised at once by
             :func:`mono_distill.ops.voxelize_batch`, with the result of mmcv's deterministic kernel on every device.
         past: Whether to fold in the past clouds.
-        non_blocking: Whether copies to the device may run asynchronously.
+        non_blocking: Whether copies to the device may run asynchronously, which they do from pinned memory.
 
     Raises:
         ConfigError: An argument is unknown or has the wrong length, or the grid does not fit its range.
@@ -67,7 +67,7 @@ class BEVDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = IMAGENET_STD,
         voxel_layer: Mapping[str, Any] | None = None,
         past: bool = False,
-        non_blocking: bool = False,
+        non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if modality not in ('camera', 'points'):

@@ -23,14 +23,14 @@ class DepthDet3DDataPreprocessor(Det3DDataPreprocessor):
     Args:
         pad_size_divisor: Height and width are padded to multiples of it, with missing depth; that of the student.
         depth_normalize: See :func:`mono_distill.models.data_preprocessors.normalize_depth`.
-        non_blocking: Whether copies to the device may run asynchronously.
+        non_blocking: Whether copies to the device may run asynchronously, which they do from pinned memory.
 
     Raises:
         ConfigError: ``depth_normalize`` is unknown.
     """
 
     def __init__(
-        self, pad_size_divisor: int = 1, *, depth_normalize: str = 'metric', non_blocking: bool = False
+        self, pad_size_divisor: int = 1, *, depth_normalize: str = 'metric', non_blocking: bool = True
     ) -> None:
         super().__init__(pad_size_divisor=pad_size_divisor, non_blocking=non_blocking)
         if depth_normalize not in DEPTH_NORMALIZATIONS:

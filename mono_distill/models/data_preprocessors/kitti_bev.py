@@ -40,7 +40,7 @@ class KittiBEVDataPreprocessor(BaseDataPreprocessor):
         std: Standard deviation of R, G, B.
         pad_size_divisor: Of the picture's height and width; a multiple of ``depth_downsample``.
         depth_downsample: Pixels per cell of depth, as in ``KittiBEVDepth``.
-        non_blocking: Whether copies to the device may run asynchronously.
+        non_blocking: Whether copies to the device may run asynchronously, which they do from pinned memory.
 
     Raises:
         ConfigError: An argument is unknown or does not fit the others.
@@ -58,7 +58,7 @@ class KittiBEVDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = IMAGENET_STD,
         pad_size_divisor: int = 8,
         depth_downsample: int = 8,
-        non_blocking: bool = False,
+        non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if modality not in _KEYS:

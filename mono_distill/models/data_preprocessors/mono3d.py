@@ -35,7 +35,7 @@ class Mono3DDataPreprocessor(BaseDataPreprocessor):
         std: Standard deviation of R, G, B.
         depth_normalize: ``'metric'``, ``'monodistill'`` or ``'monoskd'``, see
             :func:`mono_distill.models.data_preprocessors.normalize_depth`.
-        non_blocking: Whether copies to the device may run asynchronously.
+        non_blocking: Whether copies to the device may run asynchronously, which they do from pinned memory.
 
     Raises:
         ConfigError: An argument is unknown or has the wrong length.
@@ -51,7 +51,7 @@ class Mono3DDataPreprocessor(BaseDataPreprocessor):
         *,
         std: Sequence[float] = IMAGENET_STD,
         depth_normalize: str = 'metric',
-        non_blocking: bool = False,
+        non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking=non_blocking)
         if modality not in ('rgb', 'depth'):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mono_distill.losses.masked import as_float32, mean_over_ranks
 from mono_distill.losses.tensor_dict import head_tasks
+from mono_distill.models.dense_heads.joint_branches import can_join, joint_branches
 from mono_distill.ops.center_head_targets import CenterHeadTargets, center_head_targets
 from mono_distill.ops.pad_slots import pad_slots
 from mono_distill.registry import MODELS
@@ -44,6 +45,7 @@ class BEVCenterHead(CenterHead):
       in a plain ``ModuleList``, at which ``init_weights`` does not look, and start at a half.
     - A velocity that is not a number trains nothing; there, it makes the loss NaN.
     - The decoder's range can follow the model to another device.
+    - On a GPU, the branches of a head that is not trained are computed in two convolutions (``joint_branches.py``).
 
     Use with ``type='mono_distill.BEVCenterHead'`` in place of ``'CenterHead'``. Boxes are in the frame of the map, the
     LiDAR frame of the key-frame: x right (columns), y forward (rows), z up.
@@ -96,9 +98,29 @@ class BEVCenterHead(CenterHead):
             feats: Maps of the neck; the first is used.
         """
         shared = self.shared_conv(feats[0])
+        branches = [getattr(task, 'heatmap', None) for task in self.task_heads]
+        if can_join(branches, shared):
+            return joint_branches(branches, shared)
         return [
             task.heatmap(shared) if hasattr(task, 'heatmap') else task(shared)['heatmap'] for task in self.task_heads
         ]
+
+    def forward_single(self, x: Tensor) -> list[dict[str, Tensor]]:
+        """Compute the maps of every task.
+
+        Args:
+            x: Map of the neck.
+
+        Returns:
+            Per task ``heatmap`` and the maps of ``common_heads``, each ``(B, c, H, W)``.
+        """
+        shared = self.shared_conv(x)
+        names = [list(getattr(task, 'heads', ())) for task in self.task_heads]
+        branches = [getattr(task, name, None) for task, own in zip(self.task_heads, names, strict=True) for name in own]
+        if all(names) and can_join(branches, shared):
+            maps = iter(joint_branches(branches, shared))
+            return [{name: next(maps) for name in own} for own in names]
+        return [task(shared) for task in self.task_heads]
 
     def get_targets(self, batch_gt_instances_3d: Sequence[InstanceData]) -> CenterHeadTargets:
         """Make the targets of a batch.
