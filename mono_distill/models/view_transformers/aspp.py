@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mono_distill.models.monotakd.norm import PooledBatchNorm2d
 
@@ -51,7 +52,34 @@ class ASPP(nn.Module):
         return out
 
 
+class WideConv2d(nn.Conv2d):
+    """Dilated 3x3 convolution that leaves out taps which can only fall on the padding; the result is the same.
+
+    On a map of 16 rows a dilation of 18 reads one row: a third of the work.
+
+    Args:
+        channels: Channels in and out.
+        dilation: Distance of the taps, and padding.
+
+    Example:
+        >>> WideConv2d(2, dilation=18)(torch.zeros(1, 2, 16, 44)).shape
+        torch.Size([1, 2, 16, 44])
+    """
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.reach = dilation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``(B, channels, h, w)``."""
+        weight, padding = self.weight, [self.reach, self.reach]
+        for axis in (0, 1):
+            if self.reach >= x.shape[2 + axis]:
+                weight = weight.narrow(2 + axis, 1, 1)
+                padding[axis] = 0
+        return F.conv2d(x, weight, padding=padding, dilation=self.dilation)
+
+
 def _branch(channels: int, *, kernel_size: int, dilation: int) -> nn.Sequential:
-    padding = dilation * (kernel_size // 2)
-    conv = nn.Conv2d(channels, channels, kernel_size, padding=padding, dilation=dilation, bias=False)
+    conv = nn.Conv2d(channels, channels, 1, bias=False) if kernel_size == 1 else WideConv2d(channels, dilation)
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
