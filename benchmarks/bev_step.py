@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from comparison import environment, time_on, write_results
 from kd_branch import leaves, own_step, seconds
 
-from mono_distill.apis.launch import load_config
+from mono_distill.apis.launch import load_config, pin_batches
 from mono_distill.datasets.nuscenes.prepare import prepare_nuscenes
 from mono_distill.registry import MODELS
 from mono_distill.synthetic.nuscenes.options import NuScenesOptions
@@ -92,15 +92,6 @@ def copied(value: Any) -> Any:
     return leaves(value, trained=True) if not isinstance(value, tuple) else tuple(copied(part) for part in value)
 
 
-def pinned(value: Any) -> Any:
-    """Copy tensors to pinned memory, where the data loader has them in a training on a GPU."""
-    if isinstance(value, Tensor):
-        return value.pin_memory()
-    if isinstance(value, Mapping):
-        return {key: pinned(part) for key, part in value.items()}
-    return [pinned(part) for part in value] if isinstance(value, list) else value
-
-
 def captured(model: Any, modules: Mapping[str, Any], run: Callable[[], Any]) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Run once and keep what every module was called with."""
     calls: dict[str, tuple[Any, dict[str, Any]]] = {}
@@ -144,8 +135,8 @@ def measure(config: Config, args: argparse.Namespace) -> dict[str, float]:
     for teacher in config.model.teachers.values():
         teacher.update(checkpoint=None, allow_random=True)
     model = MODELS.build(config.model).train()
+    pin_batches(config)
     raw, took = one_batch(config, args.batch)
-    raw = raw if args.device == 'cpu' else pinned(raw)
     model.bank.load()
     model.set_progress(1.0, 1000)
     model.to(args.device)

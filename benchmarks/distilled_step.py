@@ -28,7 +28,7 @@ from comparison import environment, measure, time_on, write_results
 from kd_branch import one_batch
 from mmengine.registry import init_default_scope
 
-from mono_distill.apis.launch import load_config
+from mono_distill.apis.launch import load_config, pin_batches
 from mono_distill.registry import MODELS
 
 RESULTS = Path(__file__).resolve().parent / 'results'
@@ -43,6 +43,7 @@ SIZES = {
 def step_of(config_path: str, batch: int, args: argparse.Namespace) -> Callable[[], Tensor]:
     """Return the training step of a config, without the optimizer, on one batch of its pipeline."""
     config = load_config(config_path)
+    pin_batches(config)
     for teacher in config.model.get('teachers', {}).values():
         teacher.update(checkpoint=None, allow_random=True)
     model: Any = MODELS.build(config.model).train().to(args.device)

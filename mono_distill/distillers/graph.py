@@ -53,6 +53,7 @@ class DistillGraph(nn.Module):
     Args:
         taps: Names of the taps.
         losses: Loss name to config: ``type`` and its options, ``inputs``, ``weight`` (default 1), ``schedule``.
+            They are given float32 whatever autocast says, unless their class says ``takes_half_precision = True``.
         adapters: Adapter name to config: ``type`` and its options, ``inputs``.
         targets: Target name to config, likewise; targets are evaluated without gradient.
 

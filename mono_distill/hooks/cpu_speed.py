@@ -44,10 +44,8 @@ class ChannelsLastHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Change the layout of the weights; activations follow."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        parts = (
-            [model, *(teacher.model for teacher in model.bank.teachers.values())] if hasattr(model, 'bank') else [model]
-        )
-        for part in parts:
+        teachers = model.bank.teachers.values() if hasattr(model, 'bank') else ()
+        for part in (model, *(teacher.model for teacher in teachers)):
             part.to(memory_format=torch.channels_last)
             for module in part.modules():
                 if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1):

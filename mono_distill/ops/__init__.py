@@ -8,6 +8,7 @@ from mono_distill.ops.box_masks import box_masks, gaussian_radius, gaussian_squa
 from mono_distill.ops.box_points import bev_key_points
 from mono_distill.ops.box_weight_maps import box_weight_maps
 from mono_distill.ops.center_head_targets import CenterHeadTargets, center_head_targets
+from mono_distill.ops.conv_order import conv_order
 from mono_distill.ops.depth_bins import depth_bin_targets, depth_to_index, index_to_depth, one_hot_depth
 from mono_distill.ops.effective_dimension import effective_dimension
 from mono_distill.ops.frustum_lift import (
@@ -47,6 +48,7 @@ __all__ = [
     'box_masks',
     'box_weight_maps',
     'center_head_targets',
+    'conv_order',
     'decode_box_code',
     'depth_bin_targets',
     'depth_to_index',

@@ -1,4 +1,4 @@
-"""On a GPU, models give what they give on a CPU, without waiting for it."""
+"""On a GPU, models give what they give on a CPU, in the forms that are chosen there."""
 
 from __future__ import annotations
 

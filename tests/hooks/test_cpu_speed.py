@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mono_distill.hooks import BFloat16OptimWrapper, ChannelsLastHook
+from mono_distill.models.backbones.frozen_norm import FoldingBottleneck, can_fold
 from mono_distill.registry import HOOKS, OPTIM_WRAPPERS
 
 
@@ -64,3 +65,22 @@ def test_shortcuts_of_residual_networks_keep_the_usual_layout_on_a_cpu():
     # The trunk gives channels last; the shortcut reads channels first.
     assert given == [False, True]
     assert shortcut.weight.stride() == (8, 1, 1, 1)
+
+
+def test_a_shortcut_with_a_frozen_norm_reads_the_usual_layout_too():
+    block = FoldingBottleneck(
+        8, 4, stride=2, downsample=nn.Sequential(nn.Conv2d(8, 16, 1, stride=2, bias=False), nn.BatchNorm2d(16))
+    )
+    block.eval()
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.requires_grad_(False)
+    maps = torch.randn(2, 8, 6, 6)
+    expected = block(maps)
+    shortcut = block.downsample
+    assert can_fold(shortcut[0], shortcut[1])
+    ChannelsLastHook().before_train(SimpleNamespace(model=block))
+    torch.testing.assert_close(block(maps.contiguous(memory_format=torch.channels_last)), expected)
+    # Folded into its norm, the convolution would not run, nor what puts its input in order.
+    assert not can_fold(shortcut[0], shortcut[1])
+    assert can_fold(block.conv1, block.norm1)

@@ -8,6 +8,8 @@ from mmdet.models.backbones.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mono_distill.models.watched import is_watched
+
 
 def conv_norm(conv: Any, norm: Any, x: Tensor) -> Tensor:
     """Apply a convolution and its batch norm, as one convolution where the norm is frozen.
@@ -41,12 +43,16 @@ def conv_norm(conv: Any, norm: Any, x: Tensor) -> Tensor:
 
 def can_fold(conv: Any, norm: Any) -> bool:
     """Whether a norm is a plain batch norm that is frozen, and nobody watches either module run."""
+    return folds_at_inference(conv, norm) and not (norm.weight.requires_grad or norm.bias.requires_grad)
+
+
+def folds_at_inference(conv: Any, norm: Any) -> bool:
+    """As :func:`can_fold`, where no gradient is asked for: the parameters may be trained at other times."""
     if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or conv.padding_mode != 'zeros':
         return False
     if norm.training or norm.running_var is None or norm.weight is None:
         return False
-    trained = norm.weight.requires_grad or norm.bias.requires_grad
-    return not (trained or conv._forward_hooks or norm._forward_hooks)
+    return not (is_watched(conv) or is_watched(norm))
 
 
 class FoldingBasicBlock(BasicBlock):

@@ -99,7 +99,7 @@ class BEVCenterHead(CenterHead):
         """
         shared = self.shared_conv(feats[0])
         branches = [getattr(task, 'heatmap', None) for task in self.task_heads]
-        if can_join(branches, shared):
+        if can_join(self.task_heads, branches, shared):
             return joint_branches(branches, shared)
         return [
             task.heatmap(shared) if hasattr(task, 'heatmap') else task(shared)['heatmap'] for task in self.task_heads
@@ -117,7 +117,7 @@ class BEVCenterHead(CenterHead):
         shared = self.shared_conv(x)
         names = [list(getattr(task, 'heads', ())) for task in self.task_heads]
         branches = [getattr(task, name, None) for task, own in zip(self.task_heads, names, strict=True) for name in own]
-        if all(names) and can_join(branches, shared):
+        if all(names) and can_join(self.task_heads, branches, shared):
             maps = iter(joint_branches(branches, shared))
             return [{name: next(maps) for name in own} for own in names]
         return [task(shared) for task in self.task_heads]

@@ -11,19 +11,23 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mono_distill.models.backbones.frozen_norm import folds_at_inference
+from mono_distill.models.watched import is_watched
 
-def can_join(branches: Sequence[Any], shared: Tensor) -> bool:
+
+def can_join(tasks: Sequence[nn.Module], branches: Sequence[Any], shared: Tensor) -> bool:
     """Whether :func:`joint_branches` takes these branches, and gains by it.
 
     It does where launching many small kernels takes longer than what they compute, that is on a GPU, if each branch is
-    mmdet3d's plain one (convolution, frozen batch normalisation, ReLU, convolution), all are of one width and one
-    kernel, no gradient is asked for, and no hook or tap listens to one of their layers.
+    mmdet3d's plain one (convolution, batch normalisation in inference mode, ReLU, convolution), all are of one width
+    and one kernel, no gradient is asked for, and no hook or tap listens to a task or a part of it.
 
     Args:
+        tasks: The modules that hold the branches, and are passed by.
         branches: A branch per map.
         shared: What all of them read.
     """
-    if not shared.is_cuda or torch.is_grad_enabled():
+    if not shared.is_cuda or torch.is_grad_enabled() or any(is_watched(task) for task in tasks):
         return False
     return all(_is_plain(branch) for branch in branches) and len({_layout(branch) for branch in branches}) == 1
 
@@ -49,8 +53,7 @@ def joint_branches(branches: Sequence[Any], shared: Tensor) -> list[Tensor]:
         >>> [tuple(x.shape) for x in joint_branches([make(2), make(1)], torch.rand(1, 4, 8, 8))]
         [(1, 2, 8, 8), (1, 1, 8, 8)]
     """
-    pairs: list[Any] = list(branches)
-    hidden, last = [first for first, _ in pairs], [second for _, second in pairs]
+    hidden, last = [branch[0] for branch in branches], [branch[1] for branch in branches]
     norms = [layer.norm for layer in hidden]
     scale = _joined(norms, 'weight') * (_joined(norms, 'running_var') + norms[0].eps).rsqrt()
     weight = torch.cat([layer.conv.weight for layer in hidden]) * scale.view(-1, 1, 1, 1)
@@ -79,27 +82,19 @@ def _joined(layers: Sequence[nn.Module], name: str) -> Tensor:
 def _is_plain(branch: Any) -> bool:
     if not isinstance(branch, nn.Sequential) or len(branch) != 2:
         return False
-    hidden, last = branch
-    if type(hidden) is not ConvModule or type(last) is not nn.Conv2d or type(hidden.conv) is not nn.Conv2d:
+    hidden: Any = branch[0]
+    last: Any = branch[1]
+    if type(hidden) is not ConvModule or type(last) is not nn.Conv2d or not hidden.with_norm:
         return False
-    norm = hidden.norm if hidden.with_norm else None
-    frozen = type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats and not norm.training
-    activation = getattr(hidden, 'activate', None)
-    plain = hidden.order == ('conv', 'norm', 'act') and type(activation) is nn.ReLU and last.bias is not None
-    zeros = hidden.conv.padding_mode == last.padding_mode == 'zeros' and hidden.conv.bias is None
-    heard = any(part._forward_hooks or part._forward_pre_hooks for part in branch.modules())
-    return frozen and plain and zeros and not heard
+    if hidden.order != ('conv', 'norm', 'act') or type(getattr(hidden, 'activate', None)) is not nn.ReLU:
+        return False
+    if hidden.conv.bias is not None or last.bias is None or last.padding_mode != 'zeros':
+        return False
+    steps = {(conv.stride, conv.dilation, conv.groups) for conv in (hidden.conv, last)}
+    return steps == {((1, 1), (1, 1), 1)} and folds_at_inference(hidden.conv, hidden.norm)
 
 
 def _layout(branch: Any) -> tuple[object, ...]:
-    """What branches have in common that can be joined; strides and groups other than one fit no other branch."""
+    """What branches have in common that can be joined."""
     hidden, last = branch[0].conv, branch[1]
-    plain = all((conv.stride, conv.dilation, conv.groups) == ((1, 1), (1, 1), 1) for conv in (hidden, last))
-    return (
-        *hidden.weight.shape,
-        hidden.padding,
-        branch[0].norm.eps,
-        *last.weight.shape[1:],
-        last.padding,
-        None if plain else id(branch),
-    )
+    return (*hidden.weight.shape, hidden.padding, branch[0].norm.eps, *last.weight.shape[1:], last.padding)

@@ -11,6 +11,8 @@ from mmdet3d.models.voxel_encoders import PillarFeatureNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mono_distill.models.watched import is_watched
+
 
 class LeanPillarFeatureNet(PillarFeatureNet):
     """mmdet3d's ``PillarFeatureNet``, with less memory moved where nothing is trained.
@@ -54,8 +56,7 @@ class LeanPillarFeatureNet(PillarFeatureNet):
         norm = layer.norm
         plain = options == (True, True, False) and not self.legacy and len(self.pfn_layers) == 1
         kept = isinstance(norm, nn.BatchNorm1d) and norm.affine and norm.track_running_stats
-        heard = any(part._forward_hooks or part._forward_pre_hooks for part in layer.modules())
-        return plain and kept and not norm.training and not heard and layer.mode == 'max'
+        return plain and kept and not norm.training and not is_watched(layer) and layer.mode == 'max'
 
     def _decorated(self, points: Tensor, num_points: Tensor, coors: Tensor) -> Tensor:
         """Points with their distance from the mean and from the centre of the pillar; zeros in empty slots."""

@@ -68,16 +68,16 @@ class WideConv2d(nn.Conv2d):
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
-        self.reach = dilation
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, channels, h, w)``."""
-        weight, padding = self.weight, [self.reach, self.reach]
+        weight, reach = self.weight, list(self.dilation)
+        padding = reach.copy()
         for axis in (0, 1):
-            if self.reach >= x.shape[2 + axis]:
+            if reach[axis] >= x.shape[2 + axis]:
                 weight = weight.narrow(2 + axis, 1, 1)
                 padding[axis] = 0
-        return F.conv2d(x, weight, padding=padding, dilation=self.dilation)
+        return F.conv2d(x, weight, padding=padding, dilation=reach)
 
 
 def _branch(channels: int, *, kernel_size: int, dilation: int) -> nn.Sequential:

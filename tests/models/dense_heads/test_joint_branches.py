@@ -26,9 +26,9 @@ def branch(channels, width=6, **options):
     return nn.Sequential(hidden, nn.Conv2d(width, channels, 3, padding=1)).eval()
 
 
-def joins(branches, shared=ON_GPU):
+def joins(branches, shared=ON_GPU, tasks=()):
     with torch.no_grad():
-        return can_join(branches, shared)
+        return can_join(tasks, branches, shared)
 
 
 def test_the_maps_are_those_of_the_branches():
@@ -45,7 +45,7 @@ def test_branches_of_one_form_are_joined_on_a_gpu():
 
 
 def test_a_branch_that_is_trained_stays_apart():
-    assert not can_join([branch(2), branch(3)], ON_GPU)
+    assert not can_join([], [branch(2), branch(3)], ON_GPU)
     assert not joins([branch(2), branch(3).train()])
 
 
@@ -53,6 +53,13 @@ def test_a_branch_that_somebody_listens_to_stays_apart():
     heard = branch(2)
     heard[0].conv.register_forward_hook(lambda *_: None)
     assert not joins([heard, branch(3)])
+
+
+def test_branches_stay_apart_where_somebody_listens_to_their_task():
+    task = nn.Module()
+    assert joins([branch(2), branch(3)], tasks=[task])
+    task.register_forward_hook(lambda *_: None)
+    assert not joins([branch(2), branch(3)], tasks=[task])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +86,7 @@ def test_the_head_gives_the_same_maps_in_both_ways(monkeypatch):
     with torch.no_grad():
         apart, heat = head(feats), head.heatmaps(feats)
         asked = []
-        monkeypatch.setattr(bev_center_head, 'can_join', lambda branches, shared: asked.append(branches) or True)
+        monkeypatch.setattr(bev_center_head, 'can_join', lambda tasks, branches, shared: asked.append(branches) or True)
         joint, joint_heat = head(feats), head.heatmaps(feats)
     assert len(asked) == 2
     for ours, theirs in zip(joint, apart, strict=True):
